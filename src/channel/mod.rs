@@ -1,1 +1,565 @@
-//! channel
+//! The data channel protocol as a pure state machine.
+//!
+//! No I/O, no async, no clock, no randomness that is not handed in, so that every promise about loss, order,
+//! duplicates, pauses, pace and reconnects is tested with a simulated network and a virtual clock. What is known of
+//! the protocol is known from the code of AWS's agent and client and from observation; where a rule rests on one of
+//! these, the file that keeps it says so.
+//!
+//! # Contract
+//! Change the channel with one of [`handle_frame`](Channel::handle_frame),
+//! [`handle_timeout`](Channel::handle_timeout), [`send`](Channel::send), [`finish`](Channel::finish),
+//! [`transport_up`](Channel::transport_up) or [`transport_lost`](Channel::transport_lost). Then drain it: call
+//! [`poll_output`](Channel::poll_output), [`poll_event`](Channel::poll_event) and
+//! [`poll_frame`](Channel::poll_frame) until each gives nothing. Then wait until
+//! [`poll_timeout`](Channel::poll_timeout), or until something else happens. Time never runs backwards.
+//!
+//! # One session
+//! ```text
+//! client                         agent
+//!          <- HandshakeRequest      sequence 0
+//! HandshakeResponse ->              sequence 0
+//!          <- HandshakeComplete     sequence 1
+//!          <- Output                "SSH-2.0-…", as soon as the agent has connected to sshd
+//! Output ->                         held until now, because the agent loses what comes sooner
+//! …
+//! Flag TerminateSession ->          in sequence, so it works as a FIN
+//!          <- channel_closed
+//! ```
+
+mod acknowledgement;
+mod handshake;
+mod incoming;
+mod message;
+mod outgoing;
+mod pace;
+mod publication;
+mod rtt;
+mod window;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use acknowledgement::{Acknowledgement, Acknowledgements};
+use incoming::{Incoming, Verdict};
+use outgoing::Outgoing;
+use pace::Pace;
+use publication::Pause;
+
+pub use handshake::PLUGIN_VERSION;
+pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
+
+/// Payload bytes in one message at most: what AWS's own client and agent use, and so the one size that is certain.
+pub const MAX_PAYLOAD: usize = 1024;
+/// How long user data waits for the far side's first bytes once the handshake is complete. The agent reports the
+/// handshake as complete a moment before it is, and acknowledges and loses what arrives in between; sshd speaks first,
+/// so waiting costs a login nothing. The limit is for services that wait for the client to speak.
+const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
+/// Bytes taken from stdin ahead of the pace. They wait here and not in the window, so that small writes are joined
+/// while they wait; at the service's pace this is 4 ms.
+const LOOKAHEAD: usize = 4 * MAX_PAYLOAD;
+/// The same where there is no pace to wait for.
+const LOOKAHEAD_UNPACED: usize = 64 << 10;
+/// Bytes delivered and not yet taken by [`Channel::poll_output`], above which no more frames are wanted.
+const OUTPUT_HIGH_WATER: usize = 256 << 10;
+/// Acknowledgements go before data, but one message in this many is data if there is any: a download at full rate
+/// would otherwise leave an upload nothing.
+const DATA_SHARE: u32 = 16;
+/// Agents from this version on acknowledge a message again when it comes again.
+const ACKNOWLEDGES_AGAIN: [u32; 4] = [3, 2, 1041, 0];
+
+/// What the channel needs to be told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The wall clock at the moment of [`Channel::new`], in milliseconds since the Unix epoch.
+    pub unix_millis: u64,
+    /// Seed of the message ids: unique is all they have to be.
+    pub seed: u64,
+    /// Whether to keep to the service's pace; other gateways may have none.
+    pub paced: bool,
+}
+
+/// What the channel has to say besides frames and output. Each is said once, [`Event::Stalled`] once for each pause.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The handshake is complete.
+    Ready {
+        /// The agent's own version.
+        agent_version: String,
+    },
+    /// Text for the user, from the account's session preferences.
+    CustomerMessage(String),
+    /// The session is of a kind that cannot carry SSH, for this reason; the agent will end it.
+    Unsupported(String),
+    /// The agent says that the port could not be connected to.
+    PortRefused,
+    /// The agent has the terminate flag, and so all bytes before it.
+    Ended,
+    /// A pause lasts too long with data waiting: the socket should be replaced.
+    Stalled,
+    /// The service has closed the session; what was in order is delivered, and nothing will come after this.
+    Closed {
+        /// The service's own text, for stderr; may be empty.
+        output: String,
+    },
+}
+
+/// How [`Channel::finish`] is to end the session.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Ending {
+    /// When everything sent has been acknowledged: the far side has had the time to answer.
+    Acknowledged,
+    /// Right behind the last byte.
+    AtOnce,
+}
+
+/// Why a frame was passed over. None of these ends the session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Ignored {
+    /// It is not a message.
+    #[error("not a message: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Its type is unknown, or is one that only clients send.
+    #[error("a message of a type that clients do not receive")]
+    Type,
+    /// Its JSON is not an acknowledgement.
+    #[error("an acknowledgement that cannot be read")]
+    Acknowledgement,
+    /// It acknowledges what is not waiting for that: a second acknowledgement, as a rule.
+    #[error("an acknowledgement of nothing that waits for one")]
+    NotWaiting,
+    /// There is no room for it, or its sequence number is impossible. It was not acknowledged.
+    #[error("out of order by more than there is room for")]
+    NoRoom,
+    /// The session is closed.
+    #[error("a message after the end of the session")]
+    Closed,
+}
+
+/// Figures of one session, for the summary.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Bytes taken by [`Channel::send`].
+    pub bytes_sent: u64,
+    /// Bytes delivered by [`Channel::poll_output`].
+    pub bytes_received: u64,
+    /// Messages sent again.
+    pub resent: u64,
+    /// Messages that arrived again.
+    pub duplicates: u64,
+    /// The smoothed round trip, once measured.
+    pub round_trip: Option<Duration>,
+}
+
+/// Where the session is. User data flows in `Open` alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Handshake,
+    AwaitingFirstOutput { until: Instant },
+    Open,
+    Closed,
+}
+
+/// One session's data channel. See the [module's documentation](self) for its contract.
+#[derive(Debug)]
+pub struct Channel {
+    started: Instant,
+    unix_millis: u64,
+    ids: fastrand::Rng,
+    phase: Phase,
+    has_transport: bool,
+    pause: Option<Pause>,
+    pace: Pace,
+    /// Acknowledgements sent since the last message of data.
+    acknowledgements_in_a_row: u32,
+    incoming: Incoming,
+    acknowledgements: Acknowledgements,
+    outgoing: Outgoing,
+    output: VecDeque<Bytes>,
+    output_bytes: usize,
+    events: VecDeque<Event>,
+    agent_version: Option<String>,
+    acknowledges_once: bool,
+    ending: Option<Ending>,
+    terminate_sequence: Option<i64>,
+    bytes_sent: u64,
+    bytes_received: u64,
+    duplicates: u64,
+}
+
+impl Channel {
+    /// A channel without a transport: nothing goes out before [`transport_up`](Self::transport_up).
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            started: now,
+            unix_millis: config.unix_millis,
+            ids: fastrand::Rng::with_seed(config.seed),
+            phase: Phase::Handshake,
+            has_transport: false,
+            pause: None,
+            pace: if config.paced { Pace::of_the_service() } else { Pace::unlimited() },
+            acknowledgements_in_a_row: 0,
+            incoming: Incoming::default(),
+            acknowledgements: Acknowledgements::default(),
+            outgoing: Outgoing::new(),
+            output: VecDeque::new(),
+            output_bytes: 0,
+            events: VecDeque::new(),
+            agent_version: None,
+            acknowledges_once: false,
+            ending: None,
+            terminate_sequence: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// A binary frame came from the WebSocket.
+    ///
+    /// # Errors
+    /// Says why the frame was passed over; the session goes on.
+    pub fn handle_frame(&mut self, now: Instant, frame: &Bytes) -> Result<(), Ignored> {
+        if self.phase == Phase::Closed {
+            return Err(Ignored::Closed);
+        }
+        let message = Message::decode(frame)?;
+        match message.message_type {
+            MessageType::OutputStreamData => self.handle_stream_data(now, &message),
+            MessageType::Acknowledge => self.handle_acknowledgement(now, &message.payload),
+            MessageType::StartPublication => {
+                self.end_pause();
+                Ok(())
+            }
+            MessageType::PausePublication => {
+                self.pause.get_or_insert_with(|| Pause::new(now));
+                Ok(())
+            }
+            MessageType::ChannelClosed => {
+                self.phase = Phase::Closed;
+                self.events.push_back(Event::Closed { output: acknowledgement::closing_text(&message.payload) });
+                Ok(())
+            }
+            MessageType::InputStreamData | MessageType::Unknown => Err(Ignored::Type),
+        }
+    }
+
+    fn handle_stream_data(&mut self, now: Instant, message: &Message) -> Result<(), Ignored> {
+        self.end_pause();
+        if self.acknowledgements.is_full() {
+            return Err(Ignored::NoRoom);
+        }
+        match self.incoming.offer(message.sequence, message.payload_type, &message.payload) {
+            Verdict::Refused => return Err(Ignored::NoRoom),
+            Verdict::Duplicate => self.duplicates += 1,
+            Verdict::Accepted => {}
+        }
+        self.acknowledgements.push(message.sequence, message.id);
+        while let Some((payload_type, payload)) = self.incoming.next() {
+            self.deliver(now, payload_type, payload);
+        }
+        Ok(())
+    }
+
+    /// Acts on the next message in order. Payload types that SSH has no use for are passed over.
+    fn deliver(&mut self, now: Instant, payload_type: PayloadType, payload: Bytes) {
+        match payload_type {
+            PayloadType::OUTPUT => {
+                if matches!(self.phase, Phase::AwaitingFirstOutput { .. }) {
+                    self.phase = Phase::Open;
+                }
+                self.bytes_received += payload.len() as u64;
+                self.output_bytes += payload.len();
+                self.output.push_back(payload);
+            }
+            PayloadType::HANDSHAKE_REQUEST => self.answer_handshake(now, &payload),
+            PayloadType::HANDSHAKE_COMPLETE => self.complete_handshake(now, &payload),
+            PayloadType::FLAG if Flag::ConnectToPortError.matches(&payload) => {
+                self.events.push_back(Event::PortRefused);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers the first request, ever. The agent hands a response to a queue without room that it reads once: a
+    /// second response would stop its reading for good.
+    fn answer_handshake(&mut self, now: Instant, payload: &[u8]) {
+        if self.agent_version.is_some() {
+            return;
+        }
+        let Some(request) = handshake::Request::parse(payload) else {
+            self.events.push_back(Event::Unsupported("the agent's handshake request cannot be read".into()));
+            return;
+        };
+        self.acknowledges_once = is_before(&request.agent_version, ACKNOWLEDGES_AGAIN);
+        let answer = request.answer();
+        self.store(now, PayloadType::HANDSHAKE_RESPONSE, answer.payload.into());
+        self.agent_version = Some(request.agent_version);
+        self.events.extend(answer.unsupported.map(Event::Unsupported));
+    }
+
+    fn complete_handshake(&mut self, now: Instant, payload: &[u8]) {
+        if self.phase != Phase::Handshake {
+            return;
+        }
+        self.phase = Phase::AwaitingFirstOutput { until: now + FIRST_OUTPUT_WAIT };
+        self.events.push_back(Event::Ready { agent_version: self.agent_version.clone().unwrap_or_default() });
+        let message = handshake::Complete::parse(payload).customer_message;
+        if !message.is_empty() {
+            self.events.push_back(Event::CustomerMessage(message));
+        }
+    }
+
+    fn handle_acknowledgement(&mut self, now: Instant, payload: &[u8]) -> Result<(), Ignored> {
+        let acknowledgement = Acknowledgement::parse(payload).ok_or(Ignored::Acknowledgement)?;
+        self.end_pause();
+        let was_waiting = self.outgoing.acknowledged(now, acknowledgement.sequence);
+        if self.acknowledges_once && self.bytes_received > 0 {
+            self.outgoing.presume_delivered();
+        }
+        if !was_waiting {
+            return Err(Ignored::NotWaiting);
+        }
+        if self.terminate_sequence == Some(acknowledgement.sequence) {
+            self.events.push_back(Event::Ended);
+        }
+        Ok(())
+    }
+
+    fn end_pause(&mut self) {
+        if self.pause.take().is_some() {
+            self.outgoing.resend_all();
+        }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Phase::AwaitingFirstOutput { until } = self.phase
+            && until <= now
+        {
+            self.phase = Phase::Open;
+        }
+        if let Some(pause) = &self.pause {
+            if pause.limit() <= now && !self.outgoing.is_idle() {
+                self.pause = None;
+                self.events.push_back(Event::Stalled);
+            }
+        } else if self.has_transport && self.outgoing.timeout().is_some_and(|timeout| timeout <= now) {
+            self.outgoing.expire(now);
+        }
+    }
+
+    /// Takes SSH bytes from stdin: no more than [`send_capacity`](Self::send_capacity) says, the rest is for later.
+    /// Returns how many were taken.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.get(..self.send_capacity()).unwrap_or(bytes);
+        self.outgoing.push(taken);
+        self.bytes_sent += taken.len() as u64;
+        taken.len()
+    }
+
+    /// How many bytes [`send`](Self::send) takes now.
+    pub fn send_capacity(&self) -> usize {
+        if self.ending.is_some() || self.phase == Phase::Closed {
+            return 0;
+        }
+        let lookahead = if self.pace.is_limited() { LOOKAHEAD } else { LOOKAHEAD_UNPACED };
+        lookahead.saturating_sub(self.outgoing.unsent())
+    }
+
+    /// Stdin has ended: delivers what was taken, then sends the terminate flag, once and last. A second call can
+    /// only make the ending more urgent.
+    pub fn finish(&mut self, ending: Ending) {
+        self.ending = self.ending.max(Some(ending));
+    }
+
+    /// The socket is gone. Nothing goes out until there is a new one; nothing is forgotten.
+    pub fn transport_lost(&mut self) {
+        self.has_transport = false;
+        self.pause = None;
+    }
+
+    /// There is a new socket, on which the open message has been sent. Everything unacknowledged is sent again.
+    pub fn transport_up(&mut self) {
+        self.has_transport = true;
+        self.pause = None;
+        self.outgoing.new_path();
+    }
+
+    /// Whether frames should be read from the WebSocket now. If not, the bytes delivered wait for
+    /// [`poll_output`](Self::poll_output): to read on would only fill memory.
+    pub fn wants_frames(&self) -> bool {
+        self.output_bytes < OUTPUT_HIGH_WATER && !self.acknowledgements.is_full()
+    }
+
+    /// The next message for the WebSocket: acknowledgements first, then data, within pace and window.
+    pub fn poll_frame(&mut self, now: Instant) -> Option<Bytes> {
+        if !self.has_transport || self.phase == Phase::Closed || self.pace.next(now) > now {
+            return None;
+        }
+        let data_waits = self.acknowledgements_in_a_row + 1 >= DATA_SHARE;
+        let frame = match data_waits {
+            true => self.poll_data(now).or_else(|| self.poll_acknowledgement(now)),
+            false => self.poll_acknowledgement(now).or_else(|| self.poll_data(now)),
+        }?;
+        self.pace.spend(now);
+        Some(frame)
+    }
+
+    fn poll_acknowledgement(&mut self, now: Instant) -> Option<Bytes> {
+        let (sequence, id) = self.acknowledgements.pop()?;
+        self.acknowledgements_in_a_row += 1;
+        let message = Message {
+            message_type: MessageType::Acknowledge,
+            created: self.created(now),
+            sequence: 0,
+            flags: FLAG_SYN | FLAG_FIN,
+            id: self.new_id(),
+            payload_type: PayloadType::UNDEFINED,
+            payload: Acknowledgement::of_output(sequence, id),
+        };
+        Some(message.encode())
+    }
+
+    fn poll_data(&mut self, now: Instant) -> Option<Bytes> {
+        self.acknowledgements_in_a_row = 0;
+        if let Some(pause) = &mut self.pause {
+            let probe = self.outgoing.awaits_acknowledgement() && pause.take_probe(now);
+            return if probe { self.outgoing.transmit_oldest(now) } else { None };
+        }
+        if !self.outgoing.has_due() {
+            self.store_next(now);
+        }
+        self.outgoing.transmit_due(now)
+    }
+
+    /// Puts the next new message into the send buffer, if there is anything to say and room to say it.
+    fn store_next(&mut self, now: Instant) {
+        if self.phase != Phase::Open || self.terminate_sequence.is_some() {
+            return;
+        }
+        if let Some(payload) = self.outgoing.next_payload(MAX_PAYLOAD) {
+            self.store(now, PayloadType::OUTPUT, payload);
+        } else if self.may_terminate() {
+            self.terminate_sequence = Some(self.outgoing.next_sequence());
+            let flag = Flag::TerminateSession.to_payload();
+            self.store(now, PayloadType::FLAG, Bytes::copy_from_slice(&flag));
+        }
+    }
+
+    fn may_terminate(&self) -> bool {
+        match self.ending {
+            None => false,
+            Some(Ending::Acknowledged) => self.outgoing.is_idle(),
+            Some(Ending::AtOnce) => self.outgoing.unsent() == 0,
+        }
+    }
+
+    fn store(&mut self, now: Instant, payload_type: PayloadType, payload: Bytes) {
+        let payload_bytes = payload.len();
+        let message = Message {
+            message_type: MessageType::InputStreamData,
+            created: self.created(now),
+            sequence: self.outgoing.next_sequence(),
+            flags: 0,
+            id: self.new_id(),
+            payload_type,
+            payload,
+        };
+        // The agent may acknowledge its handshake's messages late, for reasons that are not the path's.
+        let tells_round_trip = payload_type == PayloadType::OUTPUT;
+        self.outgoing.store(message.encode(), payload_bytes, tells_round_trip);
+    }
+
+    /// The next SSH bytes for stdout, in order, each verified by its digest.
+    pub fn poll_output(&mut self) -> Option<Bytes> {
+        let bytes = self.output.pop_front()?;
+        self.output_bytes -= bytes.len();
+        Some(bytes)
+    }
+
+    /// The next thing the channel has to say.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_frame`](Self::poll_frame) are to be called next, if
+    /// nothing else happens. It may be in the past.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        if self.phase == Phase::Closed {
+            return None;
+        }
+        let hold = match self.phase {
+            Phase::AwaitingFirstOutput { until } => Some(until),
+            _ => None,
+        };
+        let pace = self.has_frame().then(|| self.pace.next(now));
+        let outgoing = match &self.pause {
+            Some(pause) if !self.outgoing.is_idle() => Some(pause.limit().min(pause.probe_at())),
+            Some(_) => None,
+            None if self.has_transport => self.outgoing.timeout(),
+            None => None,
+        };
+        [hold, pace, outgoing].into_iter().flatten().min()
+    }
+
+    /// Whether a message waits for nothing but the pace.
+    fn has_frame(&self) -> bool {
+        if !self.has_transport {
+            return false;
+        }
+        let may_send_new = self.phase == Phase::Open && self.terminate_sequence.is_none();
+        let has_new = may_send_new && (self.outgoing.can_send_data(MAX_PAYLOAD) || self.may_terminate());
+        let has_data = self.pause.is_none() && (self.outgoing.has_due() || has_new);
+        has_data || !self.acknowledgements.is_empty()
+    }
+
+    /// Whether sent messages wait for their acknowledgement, so that a silent peer is a reason for doubt.
+    pub fn awaits_acknowledgement(&self) -> bool {
+        self.outgoing.awaits_acknowledgement()
+    }
+
+    /// Whether any SSH bytes have ever come from the far side.
+    pub fn has_received_output(&self) -> bool {
+        self.bytes_received > 0
+    }
+
+    /// Whether the handshake is complete.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::AwaitingFirstOutput { .. } | Phase::Open)
+    }
+
+    /// Memory held for bytes on their way, both directions, in bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.outgoing.unsent() + self.outgoing.in_flight_bytes() + self.incoming.waiting_bytes() + self.output_bytes
+    }
+
+    /// Figures of the session so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            resent: self.outgoing.resent(),
+            duplicates: self.duplicates,
+            round_trip: self.outgoing.round_trip(),
+        }
+    }
+
+    fn created(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.started).as_millis();
+        self.unix_millis.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)).max(1)
+    }
+
+    fn new_id(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.ids.u128(..).to_be_bytes()).into_uuid()
+    }
+}
+
+/// Whether a dotted version is lower than `limit`. One that cannot be read is not.
+fn is_before(version: &str, limit: [u32; 4]) -> bool {
+    let mut parts = version.split('.').map(str::parse);
+    let parsed = limit.map(|_| parts.next().unwrap_or(Ok(0)));
+    parsed.iter().all(Result::is_ok) && parsed.map(Result::unwrap_or_default) < limit
+}

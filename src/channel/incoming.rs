@@ -1,0 +1,129 @@
+//! What arrives: order, duplicates, and which messages are to be acknowledged.
+//!
+//! Rules of the receiving side, as AWS's agent expects them: the next message is delivered and acknowledged; a later
+//! one is acknowledged and kept, if there is room; an earlier one is acknowledged again, because the agent resends
+//! only its oldest unacknowledged message and one silent duplicate would block all its repairs for ever.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::message::PayloadType;
+
+/// Memory for messages that came out of order, in bytes, bookkeeping included.
+pub(super) const REORDER_BYTES: usize = 4 << 20;
+/// What a kept message costs besides its payload: tree node, handle and allocation, rounded up.
+const OVERHEAD: usize = 128;
+/// How far ahead of the next message one may be. The agent's own send buffer holds no more.
+const REORDER_SPAN: i64 = 100_000;
+
+/// What is to be done with a message that arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// It is the next one, or kept for later: acknowledge it.
+    Accepted,
+    /// It was delivered or kept before: acknowledge it again.
+    Duplicate,
+    /// There is no room for it, or its number is absurd: neither keep nor acknowledge it; it comes again.
+    Refused,
+}
+
+/// The agent's stream, put in order.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    expected: i64,
+    waiting: BTreeMap<i64, (PayloadType, Bytes)>,
+    waiting_bytes: usize,
+}
+
+impl Incoming {
+    /// Takes the message numbered `sequence`.
+    pub(super) fn offer(&mut self, sequence: i64, payload_type: PayloadType, payload: &Bytes) -> Verdict {
+        if sequence < 0 || sequence > self.expected.saturating_add(REORDER_SPAN) {
+            return Verdict::Refused;
+        }
+        if sequence < self.expected || self.waiting.contains_key(&sequence) {
+            return Verdict::Duplicate;
+        }
+        let is_next = sequence == self.expected;
+        let cost = payload.len() + OVERHEAD;
+        if !is_next && self.waiting_bytes + cost > REORDER_BYTES {
+            return Verdict::Refused;
+        }
+        // A kept payload is copied, or it would hold on to the whole buffer it was read into.
+        let payload = if is_next { payload.clone() } else { Bytes::copy_from_slice(payload) };
+        self.waiting_bytes += cost;
+        self.waiting.insert(sequence, (payload_type, payload));
+        Verdict::Accepted
+    }
+
+    /// The next message in order, if it is here.
+    pub(super) fn next(&mut self) -> Option<(PayloadType, Bytes)> {
+        let (payload_type, payload) = self.waiting.remove(&self.expected)?;
+        self.waiting_bytes -= payload.len() + OVERHEAD;
+        self.expected += 1;
+        Some((payload_type, payload))
+    }
+
+    /// Memory held for messages that came out of order, in bytes.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(incoming: &mut Incoming, sequence: i64) -> Verdict {
+        incoming.offer(sequence, PayloadType::OUTPUT, &Bytes::from(format!("{sequence};")))
+    }
+
+    fn drain(incoming: &mut Incoming) -> String {
+        std::iter::from_fn(|| incoming.next())
+            .map(|(_, payload)| String::from_utf8(payload.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn messages_out_of_order_are_kept_and_delivered_in_order() {
+        let mut incoming = Incoming::default();
+        assert_eq!(offer(&mut incoming, 2), Verdict::Accepted);
+        assert_eq!(offer(&mut incoming, 1), Verdict::Accepted);
+        assert_eq!(drain(&mut incoming), "");
+        assert_eq!(offer(&mut incoming, 0), Verdict::Accepted);
+        assert_eq!(drain(&mut incoming), "0;1;2;");
+        assert_eq!(incoming.waiting_bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_delivered_or_kept_is_a_duplicate() {
+        let mut incoming = Incoming::default();
+        offer(&mut incoming, 0);
+        drain(&mut incoming);
+        offer(&mut incoming, 2);
+        assert_eq!(offer(&mut incoming, 0), Verdict::Duplicate);
+        assert_eq!(offer(&mut incoming, 2), Verdict::Duplicate);
+        offer(&mut incoming, 1);
+        assert_eq!(drain(&mut incoming), "1;2;");
+    }
+
+    #[test]
+    fn absurd_numbers_are_refused() {
+        let mut incoming = Incoming::default();
+        for sequence in [i64::MIN, -1, REORDER_SPAN + 1, i64::MAX] {
+            assert_eq!(offer(&mut incoming, sequence), Verdict::Refused, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_next_message_always_has_room() {
+        let mut incoming = Incoming::default();
+        let payload = Bytes::from(vec![0; 1024]);
+        let kept = (1..).take_while(|n| incoming.offer(*n, PayloadType::OUTPUT, &payload) == Verdict::Accepted).count();
+        assert_eq!(kept, REORDER_BYTES / (1024 + OVERHEAD));
+        assert!(incoming.waiting_bytes() <= REORDER_BYTES);
+        assert_eq!(incoming.offer(0, PayloadType::OUTPUT, &payload), Verdict::Accepted);
+        assert_eq!(std::iter::from_fn(|| incoming.next()).count(), kept + 1);
+    }
+}

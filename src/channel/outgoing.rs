@@ -1,0 +1,290 @@
+//! What is to be sent, and what was sent and is not yet acknowledged.
+//!
+//! Nothing leaves the send buffer but by its acknowledgement. A message that is not acknowledged in time is sent
+//! again, and so is every other overdue one: AWS's own client and agent resend only their oldest, which repairs ten
+//! messages a second. It knows numbers, times and frames; what the payloads mean is the channel's affair.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::rtt::RoundTrip;
+use super::window::{Acknowledged, Window};
+
+/// Unacknowledged messages at most, whatever their size: keystrokes at the service's pace and a round trip of two
+/// seconds stay below it.
+const MAX_MESSAGES: usize = 2048;
+/// How far the oldest unacknowledged message may lag behind the newest: half of what the agent keeps out of order.
+const MAX_SPAN: i64 = 50_000;
+/// Timeouts in a row, without any acknowledgement, after which only the oldest message is sent again. The agent
+/// acknowledges nothing while sshd reads slowly, and to send it the whole window each time would only burden it.
+const PROBE_AFTER: u32 = 3;
+/// Agents before 3.2.1041.0 never acknowledge a message a second time. A message resent this often, each time with a
+/// later one acknowledged after it, was delivered to such an agent: it would have acknowledged it otherwise.
+const WITNESSED_RESENDS: u32 = 12;
+
+/// A message that was sent and not yet acknowledged.
+#[derive(Debug)]
+struct InFlight {
+    frame: Bytes,
+    payload_bytes: usize,
+    /// When it was last sent; nothing if it never was.
+    sent: Option<Instant>,
+    /// Whether its acknowledgement will tell the round trip: user data, sent once, never overdue (Karn's rule).
+    tells_round_trip: bool,
+    /// Resends on this connection after which something sent later was acknowledged.
+    witnessed: u32,
+}
+
+/// The send side of the stream.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    unsent: BytesMut,
+    in_flight: BTreeMap<i64, InFlight>,
+    in_flight_bytes: usize,
+    next_sequence: i64,
+    /// Messages to send as soon as the pace allows, oldest first.
+    due: BTreeSet<i64>,
+    /// Every transmission in order of time: all share one timeout, so the front is the next to expire.
+    transmissions: VecDeque<(Instant, i64)>,
+    round_trip: RoundTrip,
+    window: Window,
+    timeouts_in_a_row: u32,
+    backed_off: Option<Instant>,
+    /// When the latest-sent message among those acknowledged was sent.
+    latest_acknowledged: Option<Instant>,
+    resent: u64,
+}
+
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        Self {
+            unsent: BytesMut::new(),
+            in_flight: BTreeMap::new(),
+            in_flight_bytes: 0,
+            next_sequence: 0,
+            due: BTreeSet::new(),
+            transmissions: VecDeque::new(),
+            round_trip: RoundTrip::default(),
+            window: Window::default(),
+            timeouts_in_a_row: 0,
+            backed_off: None,
+            latest_acknowledged: None,
+            resent: 0,
+        }
+    }
+
+    /// Takes bytes of the stream.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+    }
+
+    /// Bytes taken and not yet in a message.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Whether everything taken was sent and acknowledged.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unsent.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Whether a message waits for its acknowledgement.
+    pub(super) fn awaits_acknowledgement(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// The number of the next new message.
+    pub(super) fn next_sequence(&self) -> i64 {
+        self.next_sequence
+    }
+
+    /// The payload of the next new message, at most `max` bytes, if there are bytes and the window has room.
+    pub(super) fn next_payload(&mut self, max: usize) -> Option<Bytes> {
+        if self.unsent.is_empty() {
+            return None;
+        }
+        let length = self.unsent.len().min(max);
+        if !self.has_room(length) {
+            self.window.was_full();
+            return None;
+        }
+        Some(self.unsent.split_to(length).freeze())
+    }
+
+    /// Whether `next_payload` would give one.
+    pub(super) fn can_send_data(&self, max: usize) -> bool {
+        !self.unsent.is_empty() && self.has_room(self.unsent.len().min(max))
+    }
+
+    fn has_room(&self, length: usize) -> bool {
+        let span = self.in_flight.first_key_value().map_or(0, |(oldest, _)| self.next_sequence - oldest);
+        self.in_flight.is_empty()
+            || (self.in_flight_bytes + length <= self.window.limit()
+                && self.in_flight.len() < MAX_MESSAGES
+                && span < MAX_SPAN)
+    }
+
+    /// Puts a new message, numbered [`next_sequence`](Self::next_sequence), into the send buffer, due at once.
+    pub(super) fn store(&mut self, frame: Bytes, payload_bytes: usize, tells_round_trip: bool) {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.in_flight_bytes += payload_bytes;
+        let message = InFlight { frame, payload_bytes, sent: None, tells_round_trip, witnessed: 0 };
+        self.in_flight.insert(sequence, message);
+        self.due.insert(sequence);
+    }
+
+    /// Whether a message is due.
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// The oldest message that is due, which goes out at `now`.
+    pub(super) fn transmit_due(&mut self, now: Instant) -> Option<Bytes> {
+        let sequence = self.due.pop_first()?;
+        self.transmit(now, sequence)
+    }
+
+    /// The oldest unacknowledged message, which goes out at `now` as a probe.
+    pub(super) fn transmit_oldest(&mut self, now: Instant) -> Option<Bytes> {
+        let sequence = *self.in_flight.first_key_value()?.0;
+        self.due.remove(&sequence);
+        self.transmit(now, sequence)
+    }
+
+    fn transmit(&mut self, now: Instant, sequence: i64) -> Option<Bytes> {
+        let message = self.in_flight.get_mut(&sequence)?;
+        if let Some(sent) = message.sent.replace(now) {
+            message.tells_round_trip = false;
+            self.resent += 1;
+            if self.latest_acknowledged.is_some_and(|latest| latest > sent) {
+                message.witnessed += 1;
+            }
+        }
+        self.transmissions.push_back((now, sequence));
+        Some(message.frame.clone())
+    }
+
+    /// The message numbered `sequence` was acknowledged. Whether it was waiting for that.
+    pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
+        let Some(message) = self.remove(sequence) else { return false };
+        let sent = message.sent.filter(|_| message.tells_round_trip);
+        let sample = sent.map(|sent| now.saturating_duration_since(sent));
+        if let Some(sample) = sample {
+            self.round_trip.sample(sample);
+            self.latest_acknowledged = self.latest_acknowledged.max(sent);
+        }
+        self.window.acknowledged(now, Acknowledged { sequence, sample }, self.next_sequence);
+        if std::mem::take(&mut self.timeouts_in_a_row) > PROBE_AFTER {
+            self.resume_after_silence(now);
+        }
+        true
+    }
+
+    fn remove(&mut self, sequence: i64) -> Option<InFlight> {
+        let message = self.in_flight.remove(&sequence)?;
+        self.in_flight_bytes -= message.payload_bytes;
+        self.due.remove(&sequence);
+        Some(message)
+    }
+
+    /// The peer answers after it had been silent: what was held back gets a new, normal timeout.
+    fn resume_after_silence(&mut self, now: Instant) {
+        self.round_trip.forgive();
+        self.transmissions.clear();
+        for (sequence, message) in &mut self.in_flight {
+            if !self.due.contains(sequence) {
+                message.tells_round_trip = false;
+                message.sent = Some(now);
+                self.transmissions.push_back((now, *sequence));
+            }
+        }
+    }
+
+    /// When the next message becomes overdue.
+    pub(super) fn timeout(&mut self) -> Option<Instant> {
+        let timeout = self.round_trip.timeout();
+        self.drop_stale_transmissions();
+        self.transmissions.front().map(|(sent, _)| *sent + timeout)
+    }
+
+    /// Makes every overdue message due again.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.timeout().is_some_and(|timeout| timeout <= now) {
+            let Some((sent, sequence)) = self.transmissions.pop_front() else { return };
+            self.overdue(now, sent, sequence);
+        }
+        if self.transmissions.is_empty() && self.due.is_empty() {
+            // Everything is overdue and held back: the oldest asks whether the peer answers again.
+            self.due.extend(self.in_flight.first_key_value().map(|(oldest, _)| *oldest));
+        }
+    }
+
+    fn overdue(&mut self, now: Instant, sent: Instant, sequence: i64) {
+        // Messages of one flight that expire together are one event: the timeout doubles once for them all.
+        if self.backed_off.is_none_or(|backed_off| sent >= backed_off) {
+            self.backed_off = Some(now);
+            self.round_trip.back_off();
+            self.timeouts_in_a_row += 1;
+        }
+        if let Some(message) = self.in_flight.get_mut(&sequence) {
+            message.tells_round_trip = false;
+        }
+        self.window.lost();
+        if self.timeouts_in_a_row <= PROBE_AFTER {
+            self.due.insert(sequence);
+        }
+    }
+
+    fn drop_stale_transmissions(&mut self) {
+        while let Some((sent, sequence)) = self.transmissions.front() {
+            let is_latest = self.in_flight.get(sequence).is_some_and(|message| message.sent == Some(*sent));
+            if is_latest && !self.due.contains(sequence) {
+                return;
+            }
+            self.transmissions.pop_front();
+        }
+    }
+
+    /// Everything unacknowledged is due again, oldest first: the path is new, or a pause is over.
+    pub(super) fn resend_all(&mut self) {
+        self.transmissions.clear();
+        self.due.extend(self.in_flight.keys());
+        self.timeouts_in_a_row = 0;
+        self.round_trip.forgive();
+    }
+
+    /// The socket is a new one: nothing that was measured or concluded on the old one holds.
+    pub(super) fn new_path(&mut self) {
+        self.resend_all();
+        self.round_trip.reset();
+        self.window.new_path(self.next_sequence);
+        self.latest_acknowledged = None;
+        self.in_flight.values_mut().for_each(|message| message.witnessed = 0);
+    }
+
+    /// Drops the oldest message if an agent that never acknowledges twice must have it (see [`WITNESSED_RESENDS`]).
+    pub(super) fn presume_delivered(&mut self) {
+        let oldest = self.in_flight.first_key_value().filter(|(_, message)| message.witnessed >= WITNESSED_RESENDS);
+        if let Some(sequence) = oldest.map(|(sequence, _)| *sequence) {
+            self.remove(sequence);
+        }
+    }
+
+    /// The smoothed round trip, once measured.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.smoothed()
+    }
+
+    /// Messages sent more than once, counted by resend.
+    pub(super) fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// Payload bytes sent and not yet acknowledged.
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+}

@@ -1,1 +1,546 @@
-//! cli
+//! The command line: the flags, what they mean together, and the help text.
+//!
+//! It reads its arguments and the terminal's colour habits, nothing else: no files, no AWS, no printing. `main` shows
+//! what a [`Refusal`] holds.
+
+mod parameters;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
+};
+
+use clap::{
+    ArgAction, ColorChoice, Command, CommandFactory, FromArgMatches, Parser, ValueEnum,
+    builder::NonEmptyStringValueParser, error::ErrorKind,
+};
+
+pub use self::parameters::Parameters;
+use crate::{
+    error::{Error, ExitStatus},
+    target::Target,
+};
+
+/// The session document that forwards one connection to a port of the target (protocol §1).
+const DEFAULT_DOCUMENT: &str = "AWS-StartSSHSession";
+/// Where sshd listens unless the command line says otherwise.
+const DEFAULT_PORT: u16 = 22;
+/// The document parameter that carries the port (protocol §1).
+const PORT_PARAMETER: &str = "portNumber";
+/// The longest `Reason` that StartSession takes, in characters (protocol §1).
+const MAX_REASON_CHARS: usize = 256;
+
+/// A command line that makes sense: everything in it validated, every default filled in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invocation {
+    /// The node to connect to.
+    pub target: Target,
+    /// The TCP port on the target, the same as in `parameters`.
+    pub port: u16,
+    /// The session document's name.
+    pub document: String,
+    /// The document's parameters; `portNumber` is always among them.
+    pub parameters: Parameters,
+    /// What to note with the session, 1 to 256 characters.
+    pub reason: Option<String>,
+    /// `--profile`; the environment has not been asked yet.
+    pub profile: Option<String>,
+    /// `--region`; neither environment nor profile have been asked yet.
+    pub region: Option<String>,
+    /// `--endpoint-url`, an `http://` or `https://` URL.
+    pub endpoint_url: Option<String>,
+    /// How much to log.
+    pub verbosity: Verbosity,
+    /// Whether what goes to stderr is coloured.
+    pub color: Color,
+}
+
+/// How much is logged on stderr.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// `-v`: the steps of a session.
+    Steps,
+    /// `-vv` and `--debug`: all that helps to find a fault.
+    Debug,
+}
+
+/// The values of `--color`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Color {
+    /// Always coloured.
+    On,
+    /// Never coloured.
+    Off,
+    /// Coloured when stderr is a terminal that wants it.
+    #[default]
+    Auto,
+}
+
+impl Color {
+    /// Whether to colour stderr: for [`Color::Auto`] a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    pub fn for_stderr(self) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Auto => io::stderr().is_terminal() && !set("NO_COLOR") && !dumb(),
+        }
+    }
+
+    /// What `--color` says in `args`, ahead of the parsing that its answer is to colour.
+    fn peek(args: &[OsString]) -> ColorChoice {
+        let mut args = args.iter().map(OsString::as_os_str).skip(1).take_while(|arg| *arg != "--");
+        let mut choice = ColorChoice::Auto;
+        while let Some(arg) = args.next() {
+            let value = match arg.to_str() {
+                Some("--color") => args.next().and_then(OsStr::to_str),
+                Some(arg) => arg.strip_prefix("--color="),
+                None => None,
+            };
+            choice = match value {
+                Some("on") => ColorChoice::Always,
+                Some("off") => ColorChoice::Never,
+                Some("auto") => ColorChoice::Auto,
+                _ => choice,
+            };
+        }
+        choice
+    }
+}
+
+/// Why a command line does not become an [`Invocation`].
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A usage error, or `--help` or `--version` asked for: [`clap::Error::exit`] does what each of them wants.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+    /// The flags are right, but HOST names no target.
+    #[error("{host}: {error}")]
+    Target {
+        /// HOST as given.
+        host: String,
+        /// What to tell the user.
+        error: Error,
+    },
+}
+
+impl Invocation {
+    /// Reads a command line; the first of `args` is the program's name.
+    ///
+    /// # Errors
+    /// [`Refusal::Usage`] for what clap refuses, for values out of range and for flags that contradict each other;
+    /// [`Refusal::Target`] with status 68 for a HOST that is no target.
+    pub fn parse_from<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Result<Self, Refusal> {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let mut command = Flags::command().color(Color::peek(&args));
+        let matches = command.try_get_matches_from_mut(args)?;
+        let flags = Flags::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        flags.into_invocation(&mut command)
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ssm-proxy",
+    version,
+    about = "Carries an SSH connection over AWS Session Manager, as OpenSSH's ProxyCommand",
+    long_about = LONG_ABOUT,
+    after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
+    after_long_help = AFTER_LONG_HELP,
+    override_usage = "ssm-proxy [OPTIONS] <HOST> [PORT]",
+    arg_required_else_help = true
+)]
+struct Flags {
+    /// Instance id: i-…, mi-… or ecs:cluster_task_runtimeid
+    #[arg(
+        value_name = "HOST", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The managed node to connect to: an EC2 instance (i-…), a hybrid node (mi-…) or an ECS task \
+            (ecs:cluster_task_runtimeid). In ssh_config this is %h."
+    )]
+    host: Option<String>,
+
+    /// TCP port of sshd on the target [default: 22]
+    #[arg(
+        value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..),
+        long_help = "The TCP port on which sshd listens on the target. In ssh_config this is %p. Without it, 22."
+    )]
+    port: Option<u16>,
+
+    /// The same as HOST
+    #[arg(
+        long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The same as HOST, by the name that `aws ssm start-session` gives it."
+    )]
+    target: Option<String>,
+
+    /// Session document
+    #[arg(
+        long, value_name = "NAME", default_value = DEFAULT_DOCUMENT, value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The session document. Your IAM policy must allow ssm:StartSession on it, and it must be one that \
+            forwards a port."
+    )]
+    document_name: String,
+
+    /// Document parameters: portNumber=22, or JSON
+    #[arg(
+        long, value_name = "MAP", value_parser = parameters::parse,
+        long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], name=value,name=value, \
+            or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
+    )]
+    parameters: Option<Parameters>,
+
+    /// Why you connect, for the audit log
+    #[arg(
+        long, value_name = "TEXT", value_parser = reason,
+        long_help = "Why you connect, 1 to 256 characters. It is kept with the session and shown in CloudTrail."
+    )]
+    reason: Option<String>,
+
+    /// AWS profile [default: AWS_PROFILE, or default]
+    #[arg(
+        long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The profile of ~/.aws/config and ~/.aws/credentials to use. Given here it is used even if the \
+            environment holds credentials, as with the AWS CLI. [default: AWS_PROFILE, AWS_DEFAULT_PROFILE, or \
+            default]"
+    )]
+    profile: Option<String>,
+
+    /// AWS region [default: AWS_REGION, or the profile's]
+    #[arg(
+        long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The region that the target is in, such as eu-west-1. [default: AWS_REGION, AWS_DEFAULT_REGION, or the \
+            profile's]"
+    )]
+    region: Option<String>,
+
+    /// Another address for the SSM API
+    #[arg(
+        long, value_name = "URL", value_parser = endpoint_url,
+        long_help = "The SSM API's address in place of AWS's own, such as a VPC endpoint's. Session streams may then be on \
+            any host. [default: AWS_ENDPOINT_URL_SSM, AWS_ENDPOINT_URL, or the profile's endpoint_url]"
+    )]
+    endpoint_url: Option<String>,
+
+    /// Log what happens; twice for more
+    #[arg(
+        short, long, action = ArgAction::Count,
+        long_help = "Log the steps of the session on stderr; given twice (-vv), everything that helps to find a fault. \
+            Tokens, credentials and what you type are never logged."
+    )]
+    verbose: u8,
+
+    /// The same as -vv
+    #[arg(long)]
+    debug: bool,
+
+    /// Colour of messages
+    #[arg(
+        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto,
+        long_help = "Whether messages on stderr are coloured. \"auto\" means on a terminal, unless NO_COLOR is set."
+    )]
+    color: Color,
+}
+
+const LONG_ABOUT: &str = "\
+Carries an SSH connection over AWS Session Manager: no open port, no bastion, no AWS CLI, no session-manager-plugin. \
+OpenSSH starts it and speaks SSH through its stdin and stdout.";
+
+const AFTER_LONG_HELP: &str = "\
+SET UP:
+  In ~/.ssh/config:
+
+      Host i-* mi-*
+          ProxyCommand ssm-proxy %h %p
+
+  Then: ssh ec2-user@i-0123456789abcdef0
+
+  A ProxyCommand that has 'aws ssm start-session' works with 'ssm-proxy' in its place.
+
+WHEN IT DOES NOT WORK:
+  ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
+  aws sts get-caller-identity                                              shows who you are to AWS
+  An error comes in two lines: what failed, and what to do next.
+
+  The target needs sshd, and an SSM Agent that is running and can reach Session Manager.
+  You need, in IAM: ssm:StartSession on the instance and on the document;
+  ssm:ResumeSession, ssm:TerminateSession and ssmmessages:OpenDataChannel on the session.
+
+EXIT STATUS:
+   0  the session ended normally
+   1  the session broke
+   2  the command line is wrong
+  68  no such target
+  69  the target is not connected to Session Manager, or its port refuses connections
+  75  network failure or throttling: trying again may help
+  77  credentials are missing, expired or not permitted to do this
+  78  configuration: no region, no such profile, an unreadable CA file";
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=MAX_REASON_CHARS => Ok(text.to_owned()),
+        length => Err(format!("{length} characters; 1 to {MAX_REASON_CHARS} are allowed")),
+    }
+}
+
+fn endpoint_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected http://HOST or https://HOST".to_owned()),
+    }
+}
+
+impl Flags {
+    fn into_invocation(self, command: &mut Command) -> Result<Invocation, Refusal> {
+        let host = match (self.host, self.target) {
+            (Some(host), Some(target)) if host != target => {
+                let message = format!("HOST {host:?} and --target {target:?} name different targets; give one of them");
+                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+            }
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) => {
+                let message = "no target given: name it as HOST or with --target";
+                return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+            }
+        };
+        let mut parameters = self.parameters.unwrap_or_default();
+        let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
+        parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
+        let verbosity = match self.verbose {
+            _ if self.debug => Verbosity::Debug,
+            0 => Verbosity::Quiet,
+            1 => Verbosity::Steps,
+            _ => Verbosity::Debug,
+        };
+        let target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
+            host,
+            error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
+        })?;
+        Ok(Invocation {
+            target,
+            port,
+            document: self.document_name,
+            parameters,
+            reason: self.reason,
+            profile: self.profile,
+            region: self.region,
+            endpoint_url: self.endpoint_url,
+            verbosity,
+            color: self.color,
+        })
+    }
+}
+
+/// The one port that PORT and `--parameters` agree on.
+fn port(positional: Option<u16>, parameters: &Parameters) -> Result<u16, (ErrorKind, String)> {
+    let Some(values) = parameters.get(PORT_PARAMETER) else { return Ok(positional.unwrap_or(DEFAULT_PORT)) };
+    let parameter = match values.as_slice() {
+        [value] => value.parse().ok().filter(|port| *port != 0),
+        _ => None,
+    };
+    let Some(parameter): Option<u16> = parameter else {
+        let message = format!("--parameters: {PORT_PARAMETER} must be one port from 1 to 65535, not {values:?}");
+        return Err((ErrorKind::ValueValidation, message));
+    };
+    match positional {
+        Some(port) if port != parameter => {
+            let message = format!("PORT {port} and --parameters {PORT_PARAMETER}={parameter} differ; give one of them");
+            Err((ErrorKind::ArgumentConflict, message))
+        }
+        _ => Ok(parameter),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Invocation, Refusal> {
+        Invocation::parse_from(["ssm-proxy"].iter().chain(args))
+    }
+
+    fn usage_error(args: &[&str]) -> String {
+        match parse(args) {
+            Err(Refusal::Usage(error)) if error.exit_code() == 2 => error.to_string(),
+            other => panic!("{args:?}: {other:?}"),
+        }
+    }
+
+    fn plain() -> Invocation {
+        Invocation {
+            target: Target::parse("i-02573cafcfEXAMPLE").unwrap(),
+            port: 22,
+            document: "AWS-StartSSHSession".to_owned(),
+            parameters: Parameters::from([("portNumber".to_owned(), vec!["22".to_owned()])]),
+            reason: None,
+            profile: None,
+            region: None,
+            endpoint_url: None,
+            verbosity: Verbosity::Quiet,
+            color: Color::Auto,
+        }
+    }
+
+    #[test]
+    fn many_ways_to_say_the_same() {
+        let id = "i-02573cafcfEXAMPLE";
+        let cases: &[&[&str]] = &[
+            &[id],
+            &[id, "22"],
+            &["--target", id],
+            &["--target", id, id, "22"],
+            &["--target", id, "--document-name", "AWS-StartSSHSession", "--parameters", "portNumber=22"],
+            &["--target", id, "--parameters", r#"portNumber=["22"]"#],
+            &["--target", id, "--parameters", r#"{"portNumber":["22"]}"#],
+            &["--parameters", r#"{"portNumber":"22"}"#, id],
+            &[&format!("--target={id}"), "--parameters=portNumber=022", id, "22"],
+            &[id, "--parameters", "{}"],
+        ];
+        for args in cases {
+            assert_eq!(parse(args).unwrap(), plain(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn every_option_arrives() {
+        let invocation = parse(&[
+            "--document-name",
+            "My-Document",
+            "--parameters",
+            "portNumber=2222,host=db",
+            "--reason",
+            "ticket 42",
+            "--profile",
+            "prod",
+            "--region",
+            "eu-west-1",
+            "--endpoint-url",
+            "http://127.0.0.1:4566",
+            "--color",
+            "off",
+            "-v",
+            "mi-0123456789abcdef0",
+        ])
+        .unwrap();
+        let parameters =
+            [("host", "db"), ("portNumber", "2222")].map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let expected = Invocation {
+            target: Target::parse("mi-0123456789abcdef0").unwrap(),
+            port: 2222,
+            document: "My-Document".to_owned(),
+            parameters: parameters.into(),
+            reason: Some("ticket 42".to_owned()),
+            profile: Some("prod".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            verbosity: Verbosity::Steps,
+            color: Color::Off,
+        };
+        assert_eq!(invocation, expected);
+    }
+
+    #[test]
+    fn verbosity_counts() {
+        for (args, expected) in [
+            (&["i-0"][..], Verbosity::Quiet),
+            (&["-v", "i-0"], Verbosity::Steps),
+            (&["-vv", "i-0"], Verbosity::Debug),
+            (&["-v", "-v", "-v", "i-0"], Verbosity::Debug),
+            (&["--debug", "i-0"], Verbosity::Debug),
+            (&["--debug", "-v", "i-0"], Verbosity::Debug),
+        ] {
+            assert_eq!(parse(args).unwrap().verbosity, expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_status_2() {
+        let long = "x".repeat(257);
+        let cases: &[(&[&str], &str)] = &[
+            (&["-v"], "no target given"),
+            (&["i-0", "--target", "i-1"], "name different targets"),
+            (&["i-0", "22", "--parameters", "portNumber=2222"], "differ"),
+            (&["i-0", "0"], "0 is not in 1..=65535"),
+            (&["i-0", "65536"], "65536 is not in 1..=65535"),
+            (&["i-0", "ssh"], "invalid value 'ssh'"),
+            (&["i-0", "--parameters", "portNumber=0"], "must be one port"),
+            (&["i-0", "--parameters", "portNumber=22,23"], "must be one port"),
+            (&["i-0", "--parameters", "portNumber=[]"], "must be one port"),
+            (&["i-0", "--parameters", "portNumber"], "expected NAME=VALUE"),
+            (&["i-0", "--reason", ""], "1 to 256"),
+            (&["i-0", "--reason", &long], "1 to 256"),
+            (&["i-0", "--endpoint-url", "localhost:4566"], "expected http://HOST"),
+            (&["i-0", "--endpoint-url", "https://"], "expected http://HOST"),
+            (&["i-0", "--region", ""], "a value is required"),
+            (&["i-0", "--color", "sometimes"], "[possible values: on, off, auto]"),
+            (&["i-0", "--regoin", "x"], "--region"),
+            (&["i-0", "22", "extra"], "unexpected argument"),
+            (&["i-0", "--region", "a", "--region", "b"], "cannot be used multiple times"),
+        ];
+        for (args, expected) in cases {
+            let message = usage_error(args);
+            assert!(message.contains(expected), "{args:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn no_arguments_show_the_short_help() {
+        assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] <HOST> [PORT]"));
+    }
+
+    #[test]
+    fn a_malformed_host_is_no_target() {
+        for host in ["web-1", "10.0.0.1"] {
+            match parse(&[host]) {
+                Err(Refusal::Target { host: named, error }) => {
+                    assert_eq!(named, host);
+                    assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, "is not an instance id"));
+                    assert!(error.hint.contains("i-0123456789abcdef0"));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn reason_counts_characters_not_bytes() {
+        assert!(parse(&["i-0", "--reason", &"é".repeat(256)]).is_ok());
+    }
+
+    #[test]
+    fn color_is_known_before_parsing() {
+        for (args, expected) in [
+            (&["ssm-proxy"][..], ColorChoice::Auto),
+            (&["ssm-proxy", "--color", "on"], ColorChoice::Always),
+            (&["ssm-proxy", "i-0", "--color=off"], ColorChoice::Never),
+            (&["ssm-proxy", "--color=on", "--color=maybe"], ColorChoice::Always),
+            (&["ssm-proxy", "--", "--color=on"], ColorChoice::Auto),
+        ] {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            assert_eq!(Color::peek(&args), expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn short_help_fits_a_screen() {
+        let help = Flags::command().term_width(80).render_help().to_string();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+
+    #[test]
+    fn long_help_lists_the_exit_statuses() {
+        let help = Flags::command().render_long_help().to_string();
+        for status in [0, 1, 2, 68, 69, 75, 77, 78] {
+            assert!(help.lines().any(|line| line.starts_with(&format!("{status:4}  "))), "{status}: {help}");
+        }
+    }
+}

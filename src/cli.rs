@@ -187,8 +187,8 @@ struct Flags {
     /// Document parameters: portNumber=22, or JSON
     #[arg(
         long, value_name = "MAP", value_parser = parameters::parse,
-        long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], name=value,name=value, \
-            or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
+        long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], \
+            name=value,name=value, or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
     )]
     parameters: Option<Parameters>,
 
@@ -211,16 +211,16 @@ struct Flags {
     /// AWS region [default: AWS_REGION, or the profile's]
     #[arg(
         long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(),
-        long_help = "The region that the target is in, such as eu-west-1. [default: AWS_REGION, AWS_DEFAULT_REGION, or the \
-            profile's]"
+        long_help = "The region that the target is in, such as eu-west-1. [default: AWS_REGION, AWS_DEFAULT_REGION, or \
+            the profile's]"
     )]
     region: Option<String>,
 
     /// Another address for the SSM API
     #[arg(
         long, value_name = "URL", value_parser = endpoint_url,
-        long_help = "The SSM API's address in place of AWS's own, such as a VPC endpoint's. Session streams may then be on \
-            any host. [default: AWS_ENDPOINT_URL_SSM, AWS_ENDPOINT_URL, or the profile's endpoint_url]"
+        long_help = "The SSM API's address in place of AWS's own, such as a VPC endpoint's. Session streams may then be \
+            on any host. [default: AWS_ENDPOINT_URL_SSM, AWS_ENDPOINT_URL, or the profile's endpoint_url]"
     )]
     endpoint_url: Option<String>,
 

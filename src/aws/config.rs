@@ -1,0 +1,505 @@
+//! Region, profile, endpoint, credentials and trust, as the AWS CLI finds them, in one [`Aws`].
+//!
+//! The command line comes first, then the environment, then the profile. It must not know what is asked of AWS, and
+//! it asks the network one thing at most: the region of the machine it runs on, if nothing else names one.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use aws_config::{
+    AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache, imds, profile::ProfileSet,
+    provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use aws_runtime::env_config::{EnvConfigValue, file::EnvConfigFiles};
+use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_types::os_shim_internal::{Env, Fs};
+
+use super::{
+    credentials::{CachedCredentials, Profile, Recipe},
+    http::{Http, host_of},
+    trust::{Source, Trust},
+};
+use crate::error::{Error, ExitStatus};
+
+/// To connect by TCP and TLS, through a proxy too. A lost SYN is sent again after 1, 3 and 7 s: three chances.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For one whole attempt of an API call. StartSession answers in under a second; a slow network may need some more, and
+/// nobody waits longer for a prompt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
+/// a person waits.
+const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the command line says in place of environment and profile.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Overrides {
+    /// The profile's name. As with the AWS CLI, it wins over credentials in the environment.
+    pub profile: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// The SSM API's URL, `http://` or `https://`.
+    pub endpoint_url: Option<String>,
+}
+
+/// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
+#[derive(Clone)]
+pub struct Aws {
+    /// The region that sessions are started in and requests are signed for.
+    pub region: String,
+    /// The SSM API's URL where it is not AWS's own: from the command line, the environment or the profile. Only with
+    /// one may a stream be on a host that is not AWS's.
+    pub endpoint_override: Option<String>,
+    credentials: Arc<CachedCredentials>,
+    trust: Arc<Trust>,
+    sdk: SdkConfig,
+}
+
+impl Aws {
+    /// Reads the environment and the profile files, each once. No credentials are fetched and no root certificates
+    /// read yet.
+    ///
+    /// # Errors
+    /// Status 78: no region anywhere, no such profile, a profile file or a URL that makes no sense. Status 77:
+    /// one half of a key pair in the environment.
+    pub async fn load(overrides: &Overrides) -> Result<Self, Error> {
+        Self::load_from(overrides, Env::real(), EnvConfigFiles::default()).await
+    }
+
+    pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, Error> {
+        let profile = Profile::select(overrides.profile.as_deref(), &env);
+        let sections = aws_config::profile::load(&Fs::real(), &env, &files, Some(profile.name.clone().into()))
+            .await
+            .map_err(|error| {
+                let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(&env));
+                Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
+            })?;
+        if profile.named && profile.name != "default" && sections.get_profile(&profile.name).is_none() {
+            return Err(no_such_profile(&profile.name, &sections, &env));
+        }
+        let settings = Settings { env: &env, sections: &sections };
+        let endpoint_override = settings.endpoint(overrides.endpoint_url.as_deref())?;
+        let trust = Arc::new(Trust::new(settings.trust_source()));
+        let http = Http::new(Arc::clone(&trust));
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let provider = ProviderConfig::without_region()
+            .with_http_client(http.clone())
+            .with_timeout_config(timeouts.clone())
+            .with_use_fips(Some(settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")))
+            .with_use_dual_stack(Some(settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")))
+            .with_behavior_version(Some(BehaviorVersion::latest()));
+        let region = match settings.region(overrides.region.as_deref())? {
+            Some(region) => region,
+            None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
+        };
+        let provider = provider.with_region(Some(Region::new(region.clone())));
+        let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
+        let credentials = Arc::new(CachedCredentials::new(Recipe { profile, files, provider, imds }, &env, &sections)?);
+        let provide: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .app_name(AppName::new("ssm-proxy").map_err(|error| {
+                Error::new(ExitStatus::Config, format!("the SDK refuses its name: {error}"), "report this as a bug")
+            })?)
+            .region(Region::new(region.clone()))
+            .http_client(http)
+            .timeout_config(timeouts)
+            // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // `CachedCredentials` is the cache; the SDK's own would be a second opinion on what is still fresh.
+            .identity_cache(IdentityCache::no_cache())
+            .credentials_provider(SharedCredentialsProvider::new(provide))
+            .use_fips(settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
+            .use_dual_stack(settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"));
+        let sdk = match &endpoint_override {
+            Some(url) => sdk.endpoint_url(url),
+            None => sdk,
+        };
+        Ok(Self { region, endpoint_override, credentials, trust, sdk: sdk.build() })
+    }
+
+    /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
+    /// API call and the WebSocket that follows it share one resolution.
+    ///
+    /// # Errors
+    /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
+    pub async fn credentials(&self) -> Result<Credentials, Error> {
+        self.credentials.get().await.map_err(|error| self.credentials.explain(&error))
+    }
+
+    /// Whom TLS trusts; the roots are read when they are first used.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    pub(super) fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    pub(super) fn cached_credentials(&self) -> &CachedCredentials {
+        &self.credentials
+    }
+
+    /// The SSM API's host as a person would look it up; for messages.
+    pub(super) async fn api_host(&self) -> String {
+        let params = Params::builder()
+            .region(self.region.clone())
+            .set_use_fips(self.sdk.use_fips())
+            .set_use_dual_stack(self.sdk.use_dual_stack())
+            .set_endpoint(self.endpoint_override.clone())
+            .build();
+        let endpoint = match &params {
+            Ok(params) => ResolveEndpoint::resolve_endpoint(&DefaultResolver::new(), params).await.ok(),
+            Err(_) => None,
+        };
+        let host = endpoint.as_ref().and_then(|endpoint| host_of(endpoint.url()));
+        host.map_or_else(|| format!("SSM in {}", self.region), str::to_owned)
+    }
+}
+
+/// Region and endpoint alone: what is behind them includes the credentials.
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws")
+            .field("region", &self.region)
+            .field("endpoint_override", &self.endpoint_override)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings of environment and profile, before anything is made of them.
+struct Settings<'a> {
+    env: &'a Env,
+    sections: &'a ProfileSet,
+}
+
+impl Settings<'_> {
+    fn region(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+        let region = flag
+            .map(str::to_owned)
+            .or_else(|| variable(self.env, "AWS_REGION"))
+            .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
+            .or_else(|| self.property("region"));
+        match region {
+            Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+                // It becomes part of host names: nothing but a label may pass.
+                let message = format!("{region:?} is not a region");
+                Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
+            }
+            region => Ok(region),
+        }
+    }
+
+    fn endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+        if let Some(url) = flag {
+            return check_url(url, "--endpoint-url").map(Some);
+        }
+        if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
+            return Ok(None);
+        }
+        for name in ["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"] {
+            if let Some(url) = variable(self.env, name) {
+                return check_url(&url, name).map(Some);
+            }
+        }
+        let setting = EnvConfigValue::new().profile("endpoint_url").service_id("ssm");
+        match setting.load(self.env, Some(self.sections)) {
+            Some((url, _)) if !url.trim().is_empty() => {
+                let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
+                check_url(url.trim(), &origin).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn trust_source(&self) -> Source {
+        let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
+        if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
+            return named("AWS_CA_BUNDLE", vec![path.into()]);
+        }
+        if let Some(path) = self.property("ca_bundle") {
+            let setting = format!("ca_bundle of profile {}", self.sections.selected_profile());
+            return named(&setting, vec![below_home(&path)]);
+        }
+        let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
+        let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
+        if paths.is_empty() { Source::System } else { named("SSL_CERT_FILE", paths) }
+    }
+
+    fn switch(&self, env: &str, profile: &str) -> bool {
+        let setting = EnvConfigValue::new().env(env).profile(profile);
+        setting.load(self.env, Some(self.sections)).is_some_and(|(value, _)| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    fn property(&self, name: &str) -> Option<String> {
+        self.sections.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+}
+
+/// A variable of the environment, unless it is blank.
+pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
+    env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn check_url(url: &str, origin: &str) -> Result<String, Error> {
+    let parsed = url.parse::<http::Uri>().ok().filter(|url| {
+        let plain_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        plain_host && matches!(url.scheme_str(), Some("http" | "https"))
+    });
+    match parsed {
+        Some(_) => Ok(url.to_owned()),
+        None => {
+            let message = format!("{origin} is no http or https URL with a host");
+            Err(Error::new(ExitStatus::Config, message, "give a URL such as https://ssm.eu-west-1.amazonaws.com"))
+        }
+    }
+}
+
+fn below_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), dirs::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
+    }
+}
+
+fn imds_disabled(env: &Env) -> bool {
+    variable(env, "AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// A client that asks once and briefly: a laptop has no metadata service, and its owner waits.
+fn imds_client(provider: &ProviderConfig) -> imds::Client {
+    imds::Client::builder()
+        .configure(provider)
+        .max_attempts(1)
+        .connect_timeout(IMDS_TIMEOUT)
+        .read_timeout(IMDS_TIMEOUT)
+        .build()
+}
+
+/// The region of the EC2 instance this runs on, if it runs on one.
+async fn imds_region(provider: &ProviderConfig, env: &Env) -> Option<String> {
+    if imds_disabled(env) {
+        return None;
+    }
+    let client = imds::region::ImdsRegionProvider::builder().imds_client(imds_client(provider)).build();
+    let region = tokio::time::timeout(IMDS_TIMEOUT, client.region()).await.ok()??;
+    Some(region.as_ref().to_owned())
+}
+
+/// The config file's name as the user can open it.
+fn config_file(env: &Env) -> String {
+    let default = || dirs::home_dir().map(|home| home.join(".aws/config").display().to_string());
+    variable(env, "AWS_CONFIG_FILE").or_else(default).unwrap_or_else(|| "~/.aws/config".to_owned())
+}
+
+fn no_region(profile: &Profile, env: &Env) -> Error {
+    let section = match profile.name.as_str() {
+        "default" => "[default]".to_owned(),
+        name => format!("[profile {name}]"),
+    };
+    let hint = format!("give --region, set AWS_REGION, or write region = … under {section} in {}", config_file(env));
+    Error::new(ExitStatus::Config, "no AWS region is set", hint)
+}
+
+/// How many profiles a hint names.
+const PROFILES_NAMED: usize = 8;
+
+fn no_such_profile(name: &str, sections: &ProfileSet, env: &Env) -> Error {
+    let mut known: Vec<&str> = sections.profiles().collect();
+    known.sort_unstable();
+    // The nearest first; the sort is stable, so that what is equally near stays in order.
+    known.sort_by(|a, b| strsim::jaro_winkler(name, b).total_cmp(&strsim::jaro_winkler(name, a)));
+    let more = if known.len() > PROFILES_NAMED { ", …" } else { "" };
+    known.truncate(PROFILES_NAMED);
+    let file = config_file(env);
+    let hint = match known.as_slice() {
+        [] => format!("{file} has no profiles; `aws configure --profile {name}` writes one"),
+        known => format!("profiles in {file} and the credentials file: {}{more}", known.join(", ")),
+    };
+    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::test_support::Folder;
+
+    const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    const NO_IMDS: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
+
+    async fn load(overrides: &Overrides, env: &[(&str, &str)], config: &str) -> Result<Aws, Error> {
+        let folder = Folder::new();
+        let env: Vec<_> = env.iter().copied().chain([NO_IMDS]).collect();
+        Aws::load_from(overrides, Env::from_slice(&env), folder.profile_files(config, "")).await
+    }
+
+    fn profile(name: &str) -> Overrides {
+        Overrides { profile: Some(name.to_owned()), ..Overrides::default() }
+    }
+
+    #[tokio::test]
+    async fn the_region_comes_from_flag_then_environment_then_profile() {
+        let flag = Overrides { region: Some("eu-west-3".to_owned()), ..Overrides::default() };
+        let none = Overrides::default();
+        let config = "[default]\nregion = eu-north-1\n[profile prod]\nregion = us-gov-west-1\n";
+        let both = [("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-2")];
+        let blank = [("AWS_REGION", " "), ("AWS_DEFAULT_REGION", "eu-west-2")];
+        for (overrides, env, expected) in [
+            (&flag, &both[..], "eu-west-3"),
+            (&none, &both, "eu-west-1"),
+            (&none, &blank, "eu-west-2"),
+            (&none, &[], "eu-north-1"),
+            (&profile("prod"), &[], "us-gov-west-1"),
+            (&none, &[("AWS_PROFILE", "prod")], "us-gov-west-1"),
+            (&none, &[("AWS_DEFAULT_PROFILE", "prod")], "us-gov-west-1"),
+            (&none, &[("AWS_PROFILE", "prod"), ("AWS_DEFAULT_PROFILE", "default")], "us-gov-west-1"),
+            (&profile("default"), &[("AWS_PROFILE", "prod")], "eu-north-1"),
+        ] {
+            assert_eq!(load(overrides, env, config).await.unwrap().region, expected, "{env:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_region_says_where_to_put_one() {
+        let env = [("AWS_CONFIG_FILE", "/home/me/.aws/config"), KEYS[0], KEYS[1]];
+        let error = load(&Overrides::default(), &env, "").await.unwrap_err();
+        assert_eq!((error.status, error.message.as_str()), (ExitStatus::Config, "no AWS region is set"));
+        assert_eq!(
+            error.hint,
+            "give --region, set AWS_REGION, or write region = … under [default] in /home/me/.aws/config"
+        );
+        let error = load(&profile("prod"), &env, "[profile prod]\n").await.unwrap_err();
+        assert!(error.hint.contains("under [profile prod] in"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_region_is_a_host_label() {
+        for region in ["eu west 1", "evil.example.com/", "eu-west-1.evil.example", "é"] {
+            let error = load(&Overrides::default(), &[("AWS_REGION", region)], "").await.unwrap_err();
+            assert_eq!(error.status, ExitStatus::Config);
+            assert!(error.message.ends_with("is not a region"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_profile_is_answered_with_the_known_ones() {
+        let config = "[default]\nregion = eu-west-1\n[profile prod]\n[profile staging]\n";
+        let env = [("AWS_CONFIG_FILE", "/home/me/.aws/config"), ("AWS_PROFILE", "prdo")];
+        for (overrides, env) in [(profile("prdo"), &env[..1]), (Overrides::default(), &env)] {
+            let error = load(&overrides, env, config).await.unwrap_err();
+            assert_eq!(error.status, ExitStatus::Config);
+            assert_eq!(error.message, "there is no AWS profile \"prdo\"");
+            assert_eq!(error.hint, "profiles in /home/me/.aws/config and the credentials file: prod, default, staging");
+        }
+        let error = load(&profile("x"), &env, "").await.unwrap_err();
+        assert!(error.hint.contains("`aws configure --profile x`"), "{error:?}");
+        let many: String = (0..20).map(|n| format!("[profile p{n}]\n")).collect();
+        let error = load(&profile("p7x"), &env, &many).await.unwrap_err();
+        assert!(error.hint.contains(": p7, ") && error.hint.ends_with(", …"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn default_need_not_exist() {
+        let env = [("AWS_PROFILE", "default"), ("AWS_REGION", "eu-west-1"), KEYS[0], KEYS[1]];
+        assert!(load(&Overrides::default(), &env, "").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_malformed_profile_file_is_named() {
+        let error = load(&Overrides::default(), &[], "[default\nregion=x\n").await.unwrap_err();
+        assert_eq!(error.status, ExitStatus::Config);
+        assert!(error.message.starts_with("the profile files cannot be read: "), "{error:?}");
+        assert!(!error.message.contains('\n'), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn the_endpoint_comes_from_flag_then_environment_then_profile() {
+        let flag = Overrides { endpoint_url: Some("http://flag:1".to_owned()), ..Overrides::default() };
+        let none = Overrides::default();
+        let config = "[default]\nregion = eu-west-1\nendpoint_url = https://profile\n\
+            [profile s]\nregion = eu-west-1\nservices = s\nendpoint_url = https://profile\n\
+            [services s]\nssm =\n  endpoint_url = https://service\n";
+        let both = [("AWS_ENDPOINT_URL_SSM", "http://ssm:1"), ("AWS_ENDPOINT_URL", "http://all:1")];
+        let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+        for (overrides, env, expected) in [
+            (&flag, &both[..], Some("http://flag:1")),
+            (&flag, &[ignore], Some("http://flag:1")),
+            (&none, &both, Some("http://ssm:1")),
+            (&none, &both[1..], Some("http://all:1")),
+            (&none, &[("AWS_ENDPOINT_URL_SSM", " "), both[1]], Some("http://all:1")),
+            (&none, &[], Some("https://profile")),
+            (&profile("s"), &[], Some("https://service")),
+            (&none, &[ignore, both[0]], None),
+        ] {
+            let aws = load(overrides, env, config).await.unwrap();
+            assert_eq!(aws.endpoint_override.as_deref(), expected, "{env:?}");
+            assert_eq!(aws.sdk().endpoint_url(), expected, "{env:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_must_be_a_url() {
+        for url in ["ssm.example.com", "ftp://ssm", "https://", "https://user:hunter2@ssm", "http://a b"] {
+            let env = [("AWS_ENDPOINT_URL_SSM", url), ("AWS_REGION", "eu-west-1")];
+            let error = load(&Overrides::default(), &env, "").await.unwrap_err();
+            assert_eq!(error.status, ExitStatus::Config, "{url}");
+            assert_eq!(error.message, "AWS_ENDPOINT_URL_SSM is no http or https URL with a host");
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_name_the_host_of_the_partition() {
+        for (region, host) in [
+            ("eu-west-1", "ssm.eu-west-1.amazonaws.com"),
+            ("cn-north-1", "ssm.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "ssm.us-gov-west-1.amazonaws.com"),
+        ] {
+            let aws = load(&Overrides::default(), &[("AWS_REGION", region)], "").await.unwrap();
+            assert_eq!(aws.api_host().await, host);
+        }
+        let env = [("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
+        assert_eq!(load(&Overrides::default(), &env, "").await.unwrap().api_host().await, "127.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn the_ca_file_comes_from_environment_then_profile() {
+        let sections = |config: &'static str| async move {
+            let folder = Folder::new();
+            let env = Env::from_slice(&[]);
+            aws_config::profile::load(&Fs::real(), &env, &folder.profile_files(config, ""), None).await.unwrap()
+        };
+        let with = sections("[default]\nca_bundle = /profile.pem\n").await;
+        let without = sections("").await;
+        let named = |setting: &str, paths: &[&str]| Source::Named {
+            setting: setting.to_owned(),
+            paths: paths.iter().map(PathBuf::from).collect(),
+        };
+        let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
+        let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
+        for (env, sections, expected) in [
+            (&all[..], &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
+            (&openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
+            (&openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
+            (&openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
+            (&[("AWS_CA_BUNDLE", "")], &without, Source::System),
+        ] {
+            let env = Env::from_slice(env);
+            assert_eq!(Settings { env: &env, sections }.trust_source(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn switches_of_the_profile_reach_the_sdk() {
+        let config = "[default]\nregion = eu-west-1\nuse_fips_endpoint = true\nuse_dualstack_endpoint = TRUE\n";
+        let aws = load(&Overrides::default(), &[], config).await.unwrap();
+        assert_eq!((aws.sdk().use_fips(), aws.sdk().use_dual_stack()), (Some(true), Some(true)));
+        assert_eq!(aws.api_host().await, "ssm-fips.eu-west-1.api.aws");
+    }
+}

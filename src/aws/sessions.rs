@@ -1,0 +1,331 @@
+//! The three calls a session needs: StartSession, ResumeSession, TerminateSession (protocol §1).
+//!
+//! It must not know what is done with a stream. The token passes through here and is shown nowhere.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
+
+use aws_sdk_ssm::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use zeroize::Zeroizing;
+
+use super::{
+    config::Aws,
+    fault::{self, Call, Fault, Kind},
+};
+use crate::error::{Error, ExitStatus};
+
+/// How often StartSession is sent while the service throttles. It is repeated for nothing else: an attempt whose
+/// answer got lost may have started a session, and another attempt would leave that one behind.
+const START_ATTEMPTS: u32 = 4;
+/// ResumeSession is sent once: whoever resumes has a schedule of its own.
+const RESUME_ATTEMPTS: u32 = 1;
+/// How often TerminateSession is sent; ending twice is harmless. Not more, as the user has already left.
+const TERMINATE_ATTEMPTS: u32 = 2;
+/// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
+/// at most, about as long as a person waits before asking why.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// The session calls of one [`Aws`].
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    aws: Aws,
+    client: Client,
+    backoff: Duration,
+}
+
+/// What a session is to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StartRequest {
+    /// The node, as the service knows it.
+    pub target: String,
+    /// The session document's name.
+    pub document: String,
+    /// The document's parameters.
+    pub parameters: BTreeMap<String, Vec<String>>,
+    /// What to note with the session, 1 to 256 characters.
+    pub reason: Option<String>,
+}
+
+/// A session that has been started.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id, for ResumeSession and TerminateSession.
+    pub id: String,
+    /// The way to its data channel.
+    pub stream: Stream,
+}
+
+/// The way to a session's data channel, good for one connection.
+#[derive(Debug)]
+pub struct Stream {
+    /// The WebSocket's URL. Its query is opaque and is to be dialled as it stands.
+    pub url: String,
+    /// What the open message has to present.
+    pub token: Token,
+}
+
+/// A session's token. It opens the session to whoever has it: memory is wiped after use, and `Debug` hides it.
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// The token's text, for the open message alone (protocol §2.1).
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Token {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Sessions {
+    /// The calls with this region, endpoint and these credentials. Nothing is sent yet.
+    pub fn new(aws: &Aws) -> Self {
+        Self { aws: aws.clone(), client: Client::new(aws.sdk()), backoff: BACKOFF }
+    }
+
+    /// Starts a session. While the service throttles, it is asked again up to three times.
+    ///
+    /// # Errors
+    /// 69 if the target is not connected, 68 if there is none, 75 for the network and throttling, 77 for credentials
+    /// and permissions, 78 for a document or parameters that the service refuses.
+    pub async fn start(&self, request: &StartRequest) -> Result<Session, Error> {
+        let StartRequest { target, document, parameters, reason } = request;
+        tracing::info!(target, document, region = self.aws.region, "starting a session");
+        let call = Call { operation: "StartSession", document: Some(document) };
+        let parameters: HashMap<_, _> = parameters.clone().into_iter().collect();
+        let send = || {
+            let request = self.client.start_session().target(target).document_name(document);
+            request.set_parameters(Some(parameters.clone())).set_reason(reason.clone()).send()
+        };
+        let again = |kind| kind == Kind::Throttled;
+        let answer = self.attempt(call, START_ATTEMPTS, again, send).await.map_err(|fault| fault.error)?;
+        let stream = Stream {
+            token: field(answer.token_value, "TokenValue", call)?.into(),
+            url: field(answer.stream_url, "StreamUrl", call)?,
+        };
+        let id = field(answer.session_id, "SessionId", call)?;
+        tracing::info!(session = id, "session started");
+        Ok(Session { id, stream })
+    }
+
+    /// Asks for a new way to a session's data channel; `None` means that the session is over. One attempt.
+    ///
+    /// # Errors
+    /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
+    pub async fn resume(&self, session_id: &str) -> Result<Option<Stream>, Error> {
+        tracing::info!(session = session_id, "resuming the session");
+        let call = Call { operation: "ResumeSession", document: None };
+        let send = || self.client.resume_session().session_id(session_id).send();
+        let answer = match self.attempt(call, RESUME_ATTEMPTS, |_| false, send).await {
+            Ok(answer) => answer,
+            Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
+            Err(fault) => return Err(fault.error),
+        };
+        match answer.token_value.filter(|token| !token.is_empty()) {
+            Some(token) => Ok(Some(Stream { token: token.into(), url: field(answer.stream_url, "StreamUrl", call)? })),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a session; one that has already ended is no error. Asked again once if the network or the service fails.
+    ///
+    /// # Errors
+    /// As for [`Self::resume`]. The session then ends by itself, after the idle time set for it.
+    pub async fn terminate(&self, session_id: &str) -> Result<(), Error> {
+        tracing::info!(session = session_id, "ending the session");
+        let call = Call { operation: "TerminateSession", document: None };
+        let send = || self.client.terminate_session().session_id(session_id).send();
+        let again = |kind| matches!(kind, Kind::Throttled | Kind::Passing);
+        match self.attempt(call, TERMINATE_ATTEMPTS, again, send).await {
+            Ok(_) | Err(Fault { kind: Kind::Gone, .. }) => Ok(()),
+            Err(fault) => Err(fault.error),
+        }
+    }
+
+    /// Sends up to `limit` times, as long as `again` says so of the failure.
+    async fn attempt<T, E>(
+        &self,
+        call: Call<'_>,
+        limit: u32,
+        again: impl Fn(Kind) -> bool,
+        send: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<T, Fault>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        // Ahead of the call and outside its time limit: fetching credentials may take a person's attention.
+        self.aws.credentials().await.map_err(|error| Fault { kind: Kind::Lasting, error })?;
+        let mut backoff = self.backoff;
+        let mut attempts_left = limit;
+        loop {
+            attempts_left = attempts_left.saturating_sub(1);
+            let fault = match send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => fault::explain(&self.aws, call, error).await,
+            };
+            if fault.kind == Kind::Expired {
+                self.aws.cached_credentials().forget().await;
+            }
+            if attempts_left == 0 || !again(fault.kind) {
+                return Err(fault);
+            }
+            tracing::info!(operation = call.operation, attempts_left, why = %fault.error, "trying again");
+            // Half of it by chance, so that many who were throttled together do not come back together.
+            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            backoff *= 2;
+        }
+    }
+}
+
+/// A field that the service's answer must have.
+fn field(value: Option<String>, name: &str, call: Call<'_>) -> Result<String, Error> {
+    value.filter(|value| !value.is_empty()).ok_or_else(|| {
+        let message = format!("the answer to {} has no {name}", call.operation);
+        Error::new(ExitStatus::TryAgain, message, "try again; with --endpoint-url, check that it is Session Manager's")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::test_support::Service;
+
+    const STARTED: &str = r#"{"SessionId":"me-0a","StreamUrl":"wss://x/me-0a?cell-number=A+B/","TokenValue":"tok"}"#;
+
+    async fn sessions(service: &Service) -> Sessions {
+        let aws = service.aws("").await;
+        let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
+        Sessions { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1) }
+    }
+
+    fn request() -> StartRequest {
+        StartRequest {
+            target: "i-02573cafcfEXAMPLE".to_owned(),
+            document: "AWS-StartSSHSession".to_owned(),
+            parameters: BTreeMap::from([("portNumber".to_owned(), vec!["22".to_owned()])]),
+            reason: None,
+        }
+    }
+
+    fn refusal(code: &str, message: &str) -> String {
+        serde_json::json!({"__type": format!("com.amazonaws.ssm#{code}"), "message": message}).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_session_starts_with_what_was_asked_for() {
+        let service = Service::answering([(200, STARTED)]);
+        let session = sessions(&service).await.start(&request()).await.unwrap();
+        assert_eq!(session.id, "me-0a");
+        assert_eq!(session.stream.url, "wss://x/me-0a?cell-number=A+B/");
+        assert_eq!(session.stream.token.expose(), "tok");
+        assert!(!format!("{session:?}").contains("tok\""), "{session:?}");
+        assert!(format!("{session:?}").contains("[redacted]"), "{session:?}");
+        assert_eq!(
+            service.requests(),
+            [concat!(
+                r#"StartSession {"Target":"i-02573cafcfEXAMPLE","DocumentName":"AWS-StartSSHSession","#,
+                r#""Parameters":{"portNumber":["22"]}}"#
+            )]
+        );
+    }
+
+    #[tokio::test]
+    async fn the_reason_is_sent_if_there_is_one() {
+        let service = Service::answering([(200, STARTED)]);
+        let request = StartRequest { reason: Some("ticket 42".to_owned()), ..request() };
+        sessions(&service).await.start(&request).await.unwrap();
+        assert!(service.requests().concat().contains(r#""Reason":"ticket 42""#));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_its_fields_is_an_error() {
+        for (answer, name) in [
+            ("{}", "TokenValue"),
+            (r#"{"SessionId":"a","StreamUrl":"wss://x","TokenValue":""}"#, "TokenValue"),
+            (r#"{"SessionId":"a","TokenValue":"t"}"#, "StreamUrl"),
+            (r#"{"StreamUrl":"wss://x","TokenValue":"t"}"#, "SessionId"),
+        ] {
+            let service = Service::answering([(200, answer)]);
+            let error = sessions(&service).await.start(&request()).await.unwrap_err();
+            assert_eq!(error.message, format!("the answer to StartSession has no {name}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn starting_is_repeated_for_throttling_alone() {
+        let throttled = refusal("ThrottlingException", "Rate exceeded");
+        let service = Service::answering([(400, throttled.as_str()), (400, &throttled), (200, STARTED)]);
+        sessions(&service).await.start(&request()).await.unwrap();
+        assert_eq!(service.requests().len(), 3);
+
+        let service = Service::answering([(400, throttled.as_str()); 9]);
+        let error = sessions(&service).await.start(&request()).await.unwrap_err();
+        assert_eq!(error.status, ExitStatus::TryAgain);
+        assert_eq!(service.requests().len(), 4);
+
+        for (status, answer) in [
+            (500, refusal("InternalServerError", "An error occurred on the server side.")),
+            (503, "<html>".to_owned()),
+            (400, refusal("TargetNotConnected", "i-0 is not connected.")),
+        ] {
+            let service = Service::answering([(status, answer.as_str()), (200, STARTED)]);
+            sessions(&service).await.start(&request()).await.unwrap_err();
+            assert_eq!(service.requests().len(), 1, "{status} {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn resuming_gives_a_new_stream_or_none() {
+        let service = Service::answering([(200, STARTED)]);
+        let stream = sessions(&service).await.resume("me-0a").await.unwrap().unwrap();
+        assert_eq!((stream.url.as_str(), stream.token.expose()), ("wss://x/me-0a?cell-number=A+B/", "tok"));
+        assert_eq!(service.requests(), [r#"ResumeSession {"SessionId":"me-0a"}"#]);
+        let gone = refusal("DoesNotExistException", "Session me-0a does not exist");
+        for (status, answer) in [
+            (200, r#"{"SessionId":"me-0a"}"#),
+            (200, r#"{"SessionId":"me-0a","TokenValue":"","StreamUrl":""}"#),
+            (400, &gone),
+        ] {
+            let service = Service::answering([(status, answer)]);
+            assert!(sessions(&service).await.resume("me-0a").await.unwrap().is_none(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn resuming_is_tried_once() {
+        let throttled = refusal("ThrottlingException", "Rate exceeded");
+        let service = Service::answering([(400, throttled.as_str()), (200, STARTED)]);
+        assert_eq!(sessions(&service).await.resume("me-0a").await.unwrap_err().status, ExitStatus::TryAgain);
+        assert_eq!(service.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn ending_twice_is_no_error() {
+        let gone = refusal("DoesNotExistException", "Session me-0a does not exist");
+        for (status, answer) in [(200, r#"{"SessionId":"me-0a"}"#), (400, &gone)] {
+            let service = Service::answering([(status, answer)]);
+            sessions(&service).await.terminate("me-0a").await.unwrap();
+            assert_eq!(service.requests(), [r#"TerminateSession {"SessionId":"me-0a"}"#]);
+        }
+        let service = Service::answering([(500, "{}"), (200, "{}")]);
+        sessions(&service).await.terminate("me-0a").await.unwrap();
+        let service = Service::answering([(500, "{}"), (500, "{}"), (200, "{}")]);
+        sessions(&service).await.terminate("me-0a").await.unwrap_err();
+    }
+}

@@ -145,6 +145,8 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Bytes delivered by [`Channel::poll_output`].
     pub bytes_received: u64,
+    /// Messages of ours that were acknowledged.
+    pub acknowledged: u64,
     /// Messages sent again.
     pub resent: u64,
     /// Messages that arrived again.
@@ -526,6 +528,11 @@ impl Channel {
         self.bytes_received > 0
     }
 
+    /// Whether the terminate flag has been sent: nothing can come after it.
+    pub fn has_sent_flag(&self) -> bool {
+        self.terminate_sequence.is_some()
+    }
+
     /// Whether the handshake is complete.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::AwaitingFirstOutput { .. } | Phase::Open)
@@ -541,6 +548,7 @@ impl Channel {
         Stats {
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
+            acknowledged: self.outgoing.acknowledged_messages(),
             resent: self.outgoing.resent(),
             duplicates: self.duplicates,
             round_trip: self.outgoing.round_trip(),
@@ -563,3 +571,6 @@ fn is_before(version: &str, limit: [u32; 4]) -> bool {
     let parsed = limit.map(|_| parts.next().unwrap_or(Ok(0)));
     parsed.iter().all(Result::is_ok) && parsed.map(Result::unwrap_or_default) < limit
 }
+
+#[cfg(test)]
+mod tests;

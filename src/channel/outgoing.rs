@@ -55,6 +55,7 @@ pub(super) struct Outgoing {
     /// When the latest-sent message among those acknowledged was sent.
     latest_acknowledged: Option<Instant>,
     resent: u64,
+    acknowledged_messages: u64,
 }
 
 impl Outgoing {
@@ -72,6 +73,7 @@ impl Outgoing {
             backed_off: None,
             latest_acknowledged: None,
             resent: 0,
+            acknowledged_messages: 0,
         }
     }
 
@@ -170,6 +172,7 @@ impl Outgoing {
     /// The message numbered `sequence` was acknowledged. Whether it was waiting for that.
     pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
         let Some(message) = self.remove(sequence) else { return false };
+        self.acknowledged_messages += 1;
         let sent = message.sent.filter(|_| message.tells_round_trip);
         let sample = sent.map(|sent| now.saturating_duration_since(sent));
         if let Some(sample) = sample {
@@ -212,9 +215,11 @@ impl Outgoing {
 
     /// Makes every overdue message due again.
     pub(super) fn expire(&mut self, now: Instant) {
-        while self.timeout().is_some_and(|timeout| timeout <= now) {
-            let Some((sent, sequence)) = self.transmissions.pop_front() else { return };
+        let timeout = self.round_trip.timeout();
+        self.drop_stale_transmissions();
+        while let Some((sent, sequence)) = self.transmissions.pop_front_if(|(sent, _)| *sent + timeout <= now) {
             self.overdue(now, sent, sequence);
+            self.drop_stale_transmissions();
         }
         if self.transmissions.is_empty() && self.due.is_empty() {
             // Everything is overdue and held back: the oldest asks whether the peer answers again.
@@ -281,6 +286,11 @@ impl Outgoing {
     /// Messages sent more than once, counted by resend.
     pub(super) fn resent(&self) -> u64 {
         self.resent
+    }
+
+    /// Messages acknowledged.
+    pub(super) fn acknowledged_messages(&self) -> u64 {
+        self.acknowledged_messages
     }
 
     /// Payload bytes sent and not yet acknowledged.

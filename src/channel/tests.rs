@@ -1,0 +1,434 @@
+//! The channel's rules, one test each, against a peer whose messages are written by hand.
+
+use super::*;
+
+const START: &str = r#"{"AgentVersion":"3.3.0.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}}]}"#;
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A channel on a table: time, the agent's counter, and what has come out.
+struct Table {
+    channel: Channel,
+    now: Instant,
+    agent_sequence: i64,
+}
+
+impl Table {
+    fn new() -> Self {
+        Self::with(Config { unix_millis: 1_700_000_000_000, seed: 1, paced: false })
+    }
+
+    fn with(config: Config) -> Self {
+        let now = Instant::now();
+        let mut channel = Channel::new(config, now);
+        channel.transport_up();
+        Self { channel, now, agent_sequence: 0 }
+    }
+
+    /// A session in which sshd has said its first word.
+    fn open() -> Self {
+        let mut table = Self::new();
+        table.shake_hands(START);
+        table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+        table.frames();
+        table
+    }
+
+    fn shake_hands(&mut self, request: &str) {
+        self.agent_says(PayloadType::HANDSHAKE_REQUEST, request.as_bytes());
+        for message in self.frames() {
+            if message.payload_type == PayloadType::HANDSHAKE_RESPONSE {
+                self.acknowledge(message.sequence);
+            }
+        }
+        self.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
+        self.frames();
+    }
+
+    fn message(&self, message_type: MessageType, payload_type: PayloadType, payload: &[u8]) -> Message {
+        let id = Uuid::from_u128(self.agent_sequence as u128 + 1);
+        let payload = Bytes::copy_from_slice(payload);
+        Message { message_type, created: 1, sequence: self.agent_sequence, flags: 0, id, payload_type, payload }
+    }
+
+    /// The agent's next message, delivered. Returned so that it can come again.
+    fn agent_says(&mut self, payload_type: PayloadType, payload: &[u8]) -> Bytes {
+        let frame = self.message(MessageType::OutputStreamData, payload_type, payload).encode();
+        self.agent_sequence += 1;
+        self.channel.handle_frame(self.now, &frame).unwrap();
+        frame
+    }
+
+    fn service_says(&mut self, message_type: MessageType, payload: &[u8]) -> Result<(), Ignored> {
+        let frame = self.message(message_type, PayloadType::UNDEFINED, payload).encode();
+        self.channel.handle_frame(self.now, &frame)
+    }
+
+    fn acknowledge(&mut self, sequence: i64) {
+        let payload = format!(r#"{{"AcknowledgedMessageSequenceNumber":{sequence}}}"#);
+        let _ = self.service_says(MessageType::Acknowledge, payload.as_bytes());
+    }
+
+    /// All messages that go out now.
+    fn frames(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.channel.poll_frame(self.now)).map(|frame| Message::decode(&frame).unwrap()).collect()
+    }
+
+    /// The stream data messages that go out now, as numbers and payloads.
+    fn data(&mut self) -> Vec<(i64, Vec<u8>)> {
+        let data = |message: &Message| message.message_type == MessageType::InputStreamData;
+        self.frames().into_iter().filter(data).map(|message| (message.sequence, message.payload.to_vec())).collect()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.channel.poll_event()).collect()
+    }
+
+    fn output(&mut self) -> Vec<u8> {
+        std::iter::from_fn(|| self.channel.poll_output()).flatten().collect()
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.channel.handle_timeout(self.now);
+    }
+}
+
+#[test]
+fn nothing_goes_out_without_a_transport() {
+    let mut table = Table::new();
+    table.channel.transport_lost();
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    assert!(table.frames().is_empty());
+    assert_eq!(table.channel.poll_timeout(table.now), None);
+    table.channel.transport_up();
+    assert_eq!(table.frames().len(), 2);
+}
+
+#[test]
+fn stdin_is_held_until_the_handshake_is_complete_and_the_first_output_has_come() {
+    let mut table = Table::new();
+    assert_eq!(table.channel.send(b"SSH-2.0-client\r\n"), 16);
+    assert!(table.frames().is_empty());
+    table.shake_hands(START);
+    assert!(table.frames().is_empty());
+    assert_eq!(table.events(), [Event::Ready { agent_version: "3.3.0.0".into() }]);
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    assert_eq!(table.data(), [(1, b"SSH-2.0-client\r\n".to_vec())]);
+}
+
+#[test]
+fn a_service_that_waits_for_the_client_gets_stdin_after_300_ms() {
+    let mut table = Table::new();
+    table.channel.send(b"GET /");
+    table.shake_hands(START);
+    assert_eq!(table.channel.poll_timeout(table.now), Some(table.now + millis(300)));
+    table.advance(millis(299));
+    assert!(table.data().is_empty());
+    table.advance(millis(1));
+    assert_eq!(table.data(), [(1, b"GET /".to_vec())]);
+}
+
+#[test]
+fn a_repeated_handshake_request_is_acknowledged_and_not_answered_again() {
+    let mut table = Table::new();
+    let request = table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    assert_eq!(table.frames().len(), 2);
+    table.channel.handle_frame(table.now, &request).unwrap();
+    let again = table.frames();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].message_type, MessageType::Acknowledge);
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    assert_eq!(table.frames().len(), 1);
+}
+
+#[test]
+fn a_session_that_is_not_a_port_is_answered_and_reported() {
+    let mut table = Table::new();
+    let request = START.replace("Port", "Standard_Stream");
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, request.as_bytes());
+    assert!(matches!(table.events()[..], [Event::Unsupported(_)]));
+    assert_eq!(table.frames().len(), 2);
+}
+
+#[test]
+fn every_message_is_acknowledged_and_every_duplicate_again() {
+    let mut table = Table::open();
+    let frame = table.agent_says(PayloadType::OUTPUT, b"a");
+    assert_eq!(table.frames().len(), 1);
+    for _ in 0..3 {
+        table.channel.handle_frame(table.now, &frame).unwrap();
+        let acknowledgements = table.frames();
+        assert_eq!(acknowledgements.len(), 1);
+        assert_eq!((acknowledgements[0].sequence, acknowledgements[0].flags), (0, FLAG_SYN | FLAG_FIN));
+    }
+    assert_eq!(table.output(), b"SSH-2.0-x\r\na");
+}
+
+#[test]
+fn payload_types_without_use_are_acknowledged_and_take_their_place_in_order() {
+    let mut table = Table::open();
+    table.agent_says(PayloadType(99), b"?");
+    table.agent_says(PayloadType::OUTPUT, b"after");
+    assert_eq!(table.frames().len(), 2);
+    assert_eq!(table.output(), b"SSH-2.0-x\r\nafter");
+}
+
+#[test]
+fn stdin_is_cut_into_payloads_of_1024_bytes() {
+    let mut table = Table::open();
+    assert_eq!(table.channel.send(&[7; 2500]), 2500);
+    let lengths: Vec<usize> = table.data().iter().map(|(_, payload)| payload.len()).collect();
+    assert_eq!(lengths, [1024, 1024, 452]);
+}
+
+#[test]
+fn an_unacknowledged_message_is_sent_again_unchanged_later_and_later() {
+    let mut table = Table::open();
+    table.channel.send(b"key");
+    let first = table.frames().remove(0);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let due = table.channel.poll_timeout(table.now).unwrap();
+        waits.push(due - table.now);
+        table.advance(due - table.now);
+        assert_eq!(table.frames(), [first.clone()]);
+    }
+    assert!(waits[0] <= millis(200));
+    assert!(waits.windows(2).all(|pair| pair[1] == (pair[0] * 2).min(Duration::from_secs(4))), "{waits:?}");
+    table.acknowledge(first.sequence);
+    assert_eq!(table.channel.poll_timeout(table.now), None);
+}
+
+#[test]
+fn all_overdue_messages_are_sent_again_at_once() {
+    let mut table = Table::open();
+    table.channel.send(&[1; 20 * 1024]);
+    let sent = table.data();
+    assert_eq!(sent.len(), 20);
+    table.acknowledge(sent[19].0);
+    table.advance(millis(500));
+    assert_eq!(table.data(), sent[..19]);
+}
+
+#[test]
+fn an_acknowledgement_of_a_message_sent_twice_tells_no_round_trip() {
+    let mut table = Table::open();
+    table.channel.send(b"key");
+    let (sequence, _) = table.data().remove(0);
+    table.advance(millis(500));
+    assert_eq!(table.data().len(), 1);
+    table.acknowledge(sequence);
+    assert_eq!(table.channel.stats().round_trip, None);
+    table.channel.send(b"key");
+    let (sequence, _) = table.data().remove(0);
+    table.advance(millis(30));
+    table.acknowledge(sequence);
+    assert_eq!(table.channel.stats().round_trip, Some(millis(30)));
+}
+
+#[test]
+fn a_peer_that_acknowledges_nothing_is_asked_with_the_oldest_message_alone() {
+    let mut table = Table::open();
+    table.channel.send(&[1; 20 * 1024]);
+    let sent = table.data();
+    let mut resends = Vec::new();
+    for _ in 0..8 {
+        let due = table.channel.poll_timeout(table.now).unwrap();
+        table.advance(due.saturating_duration_since(table.now));
+        resends.push(table.data().len());
+    }
+    assert_eq!(resends, [20, 20, 20, 1, 1, 1, 1, 1]);
+    table.acknowledge(sent[0].0);
+    table.advance(millis(200));
+    assert_eq!(table.data().len(), 19);
+}
+
+#[test]
+fn bytes_in_flight_are_bounded_by_the_window() {
+    let mut table = Table::open();
+    let mut taken = 0;
+    loop {
+        match table.channel.send(&[0; 64 << 10]) {
+            0 => break,
+            n => taken += n,
+        }
+        table.frames();
+    }
+    assert_eq!(taken, (64 << 10) + LOOKAHEAD_UNPACED);
+    assert_eq!(table.channel.poll_timeout(table.now).map(|at| at > table.now), Some(true));
+}
+
+#[test]
+fn acknowledgements_go_first_and_leave_data_a_share() {
+    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    table.shake_hands(START);
+    (0..100).for_each(|_| drop(table.agent_says(PayloadType::OUTPUT, b"x")));
+    table.channel.send(&[1; 4 * 1024]);
+    let mut sent = Vec::new();
+    while sent.len() < 104 {
+        table.advance(millis(1));
+        sent.extend(table.frames().iter().map(|message| message.message_type));
+    }
+    let data: Vec<usize> = (0..104).filter(|at| sent[*at] == MessageType::InputStreamData).collect();
+    assert_eq!(data.len(), 4);
+    assert!(data[0] >= 14 && data.windows(2).all(|pair| pair[1] - pair[0] == 16), "{data:?}");
+}
+
+#[test]
+fn the_terminate_flag_comes_once_and_last_after_everything_is_acknowledged() {
+    let mut table = Table::open();
+    table.channel.send(b"bye");
+    table.channel.finish(Ending::Acknowledged);
+    assert_eq!(table.data(), [(1, b"bye".to_vec())]);
+    assert!(!table.channel.has_sent_flag());
+    assert_eq!(table.channel.send(b"more"), 0);
+    table.acknowledge(1);
+    assert_eq!(table.data(), [(2, vec![0, 0, 0, 2])]);
+    assert!(table.data().is_empty());
+    table.acknowledge(2);
+    assert_eq!(table.events().last(), Some(&Event::Ended));
+    table.channel.finish(Ending::AtOnce);
+    assert!(table.data().is_empty());
+}
+
+#[test]
+fn an_urgent_end_sends_the_flag_right_behind_the_last_byte() {
+    let mut table = Table::open();
+    table.channel.send(b"bye");
+    table.channel.finish(Ending::Acknowledged);
+    table.channel.finish(Ending::AtOnce);
+    assert_eq!(table.data(), [(1, b"bye".to_vec()), (2, vec![0, 0, 0, 2])]);
+}
+
+#[test]
+fn a_new_transport_gets_everything_unacknowledged_again_with_the_numbers_going_on() {
+    let mut table = Table::open();
+    table.channel.send(&[1; 3 * 1024]);
+    let sent = table.data();
+    table.acknowledge(sent[1].0);
+    table.channel.transport_lost();
+    table.channel.send(b"typed meanwhile");
+    table.advance(Duration::from_secs(30));
+    assert!(table.frames().is_empty());
+    table.channel.transport_up();
+    let again = table.data();
+    assert_eq!(again[..2], [sent[0].clone(), sent[2].clone()]);
+    assert_eq!(again[2], (4, b"typed meanwhile".to_vec()));
+}
+
+#[test]
+fn a_pause_holds_data_back_probes_slowly_and_keeps_acknowledging() {
+    let mut table = Table::open();
+    table.channel.send(&[1; 2 * 1024]);
+    let sent = table.data();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.send(b"held");
+    assert!(table.data().is_empty());
+    table.advance(millis(999));
+    assert!(table.data().is_empty());
+    table.advance(millis(1));
+    assert_eq!(table.data(), sent[..1]);
+    table.advance(millis(1000));
+    assert!(table.data().is_empty());
+    table.service_says(MessageType::StartPublication, b"").unwrap();
+    assert_eq!(table.data(), [sent[0].clone(), sent[1].clone(), (3, b"held".to_vec())]);
+}
+
+#[test]
+fn stream_data_and_acknowledgements_end_a_pause_too() {
+    for ends_pause in
+        [(|table: &mut Table| drop(table.agent_says(PayloadType::OUTPUT, b"x"))) as fn(&mut Table), |table| {
+            table.acknowledge(1)
+        }]
+    {
+        let mut table = Table::open();
+        table.service_says(MessageType::PausePublication, b"").unwrap();
+        table.channel.send(b"held");
+        assert!(table.data().is_empty());
+        ends_pause(&mut table);
+        assert_eq!(table.data(), [(1, b"held".to_vec())]);
+    }
+}
+
+#[test]
+fn a_pause_without_end_is_reported_when_data_waits() {
+    let mut table = Table::open();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.advance(Duration::from_secs(3600));
+    assert!(!table.events().contains(&Event::Stalled));
+    table.channel.send(b"key");
+    table.advance(millis(1));
+    assert_eq!(table.events().last(), Some(&Event::Stalled));
+}
+
+/// Sends message after message, of which the first is never acknowledged, for `seconds`.
+fn starve_first_acknowledgement(agent_version: &str, seconds: u64) -> Table {
+    let mut table = Table::new();
+    table.shake_hands(&START.replace("3.3.0.0", agent_version));
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    let end = table.now + Duration::from_secs(seconds);
+    while table.now < end {
+        table.channel.send(b"x");
+        for (sequence, _) in table.data() {
+            if sequence != 1 {
+                table.acknowledge(sequence);
+            }
+        }
+        table.advance(millis(50));
+    }
+    table
+}
+
+#[test]
+fn an_old_agents_missing_acknowledgement_is_concluded_from_later_ones() {
+    let mut table = starve_first_acknowledgement("3.1.9999.0", 10);
+    assert!(!table.channel.awaits_acknowledgement());
+    table.advance(Duration::from_secs(10));
+    assert!(table.data().is_empty());
+    let table = starve_first_acknowledgement("3.2.1041.0", 10);
+    assert!(table.channel.awaits_acknowledgement());
+}
+
+#[test]
+fn an_old_agents_message_is_not_given_up_early() {
+    assert!(starve_first_acknowledgement("3.1.9999.0", 1).channel.awaits_acknowledgement());
+}
+
+#[test]
+fn the_closing_text_is_passed_on_and_nothing_is_said_after_it() {
+    let mut table = Table::open();
+    table.agent_says(PayloadType::OUTPUT, b"last");
+    table.service_says(MessageType::ChannelClosed, br#"{"Output":"bye"}"#).unwrap();
+    assert_eq!(table.output(), b"SSH-2.0-x\r\nlast");
+    assert_eq!(table.events().last(), Some(&Event::Closed { output: "bye".into() }));
+    assert!(table.frames().is_empty());
+    assert_eq!(table.channel.poll_timeout(table.now), None);
+    assert_eq!(table.service_says(MessageType::StartPublication, b""), Err(Ignored::Closed));
+}
+
+#[test]
+fn a_reader_that_reads_nothing_stops_the_reading_of_frames() {
+    let mut table = Table::open();
+    let mut frames = 0;
+    while table.channel.wants_frames() {
+        table.agent_says(PayloadType::OUTPUT, &[0; 1024]);
+        frames += 1;
+    }
+    assert_eq!(frames, OUTPUT_HIGH_WATER / 1024);
+    table.output();
+    assert!(table.channel.wants_frames());
+}
+
+#[test]
+fn versions_are_compared_by_number() {
+    let limit = [3, 2, 1041, 0];
+    for old in ["3.2.1040.9", "2.9.9999.0", "3.2", "1.0.0.0"] {
+        assert!(is_before(old, limit), "{old}");
+    }
+    for new in ["3.2.1041.0", "3.10.0.0", "4", "", "x.y", "3.2.1041.0-beta"] {
+        assert!(!is_before(new, limit), "{new}");
+    }
+}

@@ -8,6 +8,7 @@ mod parameters;
 use std::{
     ffi::{OsStr, OsString},
     io::{self, IsTerminal},
+    time::Duration,
 };
 
 use clap::{
@@ -27,6 +28,12 @@ const DEFAULT_DOCUMENT: &str = "AWS-StartSSHSession";
 const DEFAULT_PORT: u16 = 22;
 /// The document parameter that carries the port (protocol §1).
 const PORT_PARAMETER: &str = "portNumber";
+/// The default of `--connect-timeout`, in seconds. The agent may have to start a worker first, and gives a handshake up
+/// itself after 15 s.
+const CONNECT_SECONDS: u32 = 60;
+/// The default of `--resume-timeout`, in seconds: a walk with a closed laptop, and half of the time after which the
+/// service ends a session that nobody listens to.
+const RESUME_SECONDS: u32 = 600;
 /// The longest `Reason` that StartSession takes, in characters (protocol §1).
 const MAX_REASON_CHARS: usize = 256;
 
@@ -49,6 +56,12 @@ pub struct Invocation {
     pub region: Option<String>,
     /// `--endpoint-url`, an `http://` or `https://` URL.
     pub endpoint_url: Option<String>,
+    /// From the start to a complete handshake.
+    pub connect_timeout: Duration,
+    /// How long to try to resume a lost connection; zero for not at all.
+    pub resume_timeout: Duration,
+    /// Whether to keep to the service's pace.
+    pub paced: bool,
     /// How much to log.
     pub verbosity: Verbosity,
     /// Whether what goes to stderr is coloured.
@@ -224,6 +237,29 @@ struct Flags {
     )]
     endpoint_url: Option<String>,
 
+    /// Limit until the session is up
+    #[arg(
+        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
+        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake."
+    )]
+    connect_timeout: u32,
+
+    /// Limit for resuming a lost connection
+    #[arg(
+        long, value_name = "SECS", default_value_t = RESUME_SECONDS,
+        long_help = "How long to try to resume the session when its connection is lost, while ssh waits. 0 gives up at once."
+    )]
+    resume_timeout: u32,
+
+    /// Do not limit messages per second
+    #[arg(
+        long,
+        hide_short_help = true,
+        long_help = "Do not keep to the 900 messages a second that the service tolerates. Only for gateways that are not \
+            AWS's: AWS disconnects a client that sends more."
+    )]
+    no_pace: bool,
+
     /// Log what happens; twice for more
     #[arg(
         short, long, action = ArgAction::Count,
@@ -233,7 +269,7 @@ struct Flags {
     verbose: u8,
 
     /// The same as -vv
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     debug: bool,
 
     /// Colour of messages
@@ -328,6 +364,9 @@ impl Flags {
             profile: self.profile,
             region: self.region,
             endpoint_url: self.endpoint_url,
+            connect_timeout: Duration::from_secs(self.connect_timeout.into()),
+            resume_timeout: Duration::from_secs(self.resume_timeout.into()),
+            paced: !self.no_pace,
             verbosity,
             color: self.color,
         })
@@ -379,6 +418,9 @@ mod tests {
             profile: None,
             region: None,
             endpoint_url: None,
+            connect_timeout: Duration::from_secs(60),
+            resume_timeout: Duration::from_secs(600),
+            paced: true,
             verbosity: Verbosity::Quiet,
             color: Color::Auto,
         }
@@ -421,6 +463,11 @@ mod tests {
             "http://127.0.0.1:4566",
             "--color",
             "off",
+            "--connect-timeout",
+            "5",
+            "--resume-timeout",
+            "0",
+            "--no-pace",
             "-v",
             "mi-0123456789abcdef0",
         ])
@@ -436,6 +483,9 @@ mod tests {
             profile: Some("prod".to_owned()),
             region: Some("eu-west-1".to_owned()),
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            connect_timeout: Duration::from_secs(5),
+            resume_timeout: Duration::ZERO,
+            paced: false,
             verbosity: Verbosity::Steps,
             color: Color::Off,
         };

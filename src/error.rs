@@ -2,6 +2,7 @@
 //!
 //! Every failure of the product ends as one of these; nothing but `main` prints them.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 /// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
@@ -49,5 +50,42 @@ impl Error {
     /// An error with its exit status, what failed, and what to do next.
     pub fn new(status: ExitStatus, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status, message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Writes text for the user to stderr, each line under the program's name. Control characters, which would let a
+/// service or an agent play with the terminal, are shown as such.
+pub fn tell(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        // Without a stderr there is nobody to tell.
+        let _ = writeln!(stderr, "ssm-proxy: {}", printable(line));
+    }
+}
+
+/// Reports the failure that ends the process: one line that says what failed, with the host, and one with what to do.
+pub fn tell_failure(host: &str, error: &Error) {
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "ssm-proxy: {}: {}\n  hint: {}",
+        printable(host),
+        printable(&error.message),
+        printable(&error.hint)
+    );
+}
+
+/// `text` with its control characters, line ends included, replaced by U+FFFD.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\u{9b}c\td\n"), "a\u{fffd}[2Jb\u{fffd}c\td\u{fffd}");
     }
 }

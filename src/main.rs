@@ -1,2 +1,60 @@
-//! x
-fn main() {}
+//! The program: flags, logging, run, exit status. Nothing else prints an error.
+
+mod logging;
+
+use std::process::ExitCode;
+
+use ssm_proxy::aws::{Aws, Overrides, StartRequest};
+use ssm_proxy::cli::{Invocation, Refusal};
+use ssm_proxy::error::{Error, ExitStatus, tell_failure};
+use ssm_proxy::tunnel;
+
+fn main() -> ExitCode {
+    let invocation = match Invocation::parse_from(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(Refusal::Usage(usage)) => usage.exit(),
+        Err(Refusal::Target { host, error }) => return failed(&host, &error),
+    };
+    logging::start(invocation.verbosity, invocation.color.for_stderr());
+    match run(&invocation) {
+        Ok(()) => ExitStatus::Ended.into(),
+        Err(error) => failed(invocation.target.as_str(), &error),
+    }
+}
+
+fn failed(host: &str, error: &Error) -> ExitCode {
+    tell_failure(host, error);
+    error.status.into()
+}
+
+fn run(invocation: &Invocation) -> Result<(), Error> {
+    // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
+        Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
+    })?;
+    let result = runtime.block_on(connect(invocation));
+    // A name look-up that is still under way must not hold up the exit.
+    runtime.shutdown_background();
+    result
+}
+
+async fn connect(invocation: &Invocation) -> Result<(), Error> {
+    let overrides = Overrides {
+        profile: invocation.profile.clone(),
+        region: invocation.region.clone(),
+        endpoint_url: invocation.endpoint_url.clone(),
+    };
+    let aws = Aws::load(&overrides).await?;
+    let request = StartRequest {
+        target: invocation.target.as_str().to_owned(),
+        document: invocation.document.clone(),
+        parameters: invocation.parameters.clone(),
+        reason: invocation.reason.clone(),
+    };
+    let settings = tunnel::Settings {
+        connect_timeout: invocation.connect_timeout,
+        resume_timeout: invocation.resume_timeout,
+        paced: invocation.paced,
+    };
+    tunnel::run(&aws, &request, &settings).await
+}

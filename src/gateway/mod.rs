@@ -1,1 +1,185 @@
-//! gateway
+//! The message gateway: one WebSocket to the service, dialled, signed, opened, kept alive.
+//!
+//! It moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an error: what
+//! to do about it is the tunnel's affair.
+
+mod dial;
+mod keepalive;
+mod open;
+mod sign;
+mod url;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use http::HeaderMap;
+use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
+
+use crate::error::Error;
+use dial::Socket;
+use keepalive::{Check, KeepAlive};
+
+pub use open::Opening;
+pub use sign::sign_upgrade;
+pub use url::StreamUrl;
+
+/// What happened on the socket.
+#[derive(Debug)]
+pub enum Progress {
+    /// A binary frame came.
+    Frame(Bytes),
+    /// What was fed is with the operating system: more may be fed.
+    Flushed,
+    /// The socket is gone.
+    Lost(Loss),
+}
+
+/// Why the socket is gone. None of these says that the session is over: the service closes every socket after about
+/// an hour with code 1000 while the session goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Loss {
+    /// The service closed it, with this code and reason.
+    #[error("closed by the service ({code} {reason:?})")]
+    Closed {
+        /// The WebSocket close code; 1005 if none was given.
+        code: u16,
+        /// The reason given; may be empty.
+        reason: String,
+    },
+    /// Reading or writing failed, or a frame broke the WebSocket's rules or its size limit.
+    #[error("{0}")]
+    Failed(String),
+    /// A ping was not answered in time.
+    #[error("no answer from the service")]
+    Silent,
+}
+
+/// Close code that stands for "none given" (RFC 6455, 7.1.5).
+const NO_STATUS: u16 = 1005;
+
+/// An open socket on which the open message has been fed.
+pub struct Gateway {
+    socket: Socket,
+    unflushed: bool,
+    keep_alive: KeepAlive,
+}
+
+impl Gateway {
+    /// Dials `url` with the signature's headers and feeds the open message.
+    ///
+    /// # Errors
+    /// Says which step failed, with the host.
+    pub async fn connect(
+        url: &StreamUrl,
+        headers: HeaderMap,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        opening: Opening<'_>,
+        request_id: Uuid,
+    ) -> Result<Self, Error> {
+        let socket = dial::dial(url, headers, tls).await?;
+        let mut gateway = Self { socket, unflushed: false, keep_alive: KeepAlive::new(Instant::now()) };
+        // A socket that fails this early fails again when it is polled, and is reported there.
+        gateway.start_send(Message::text(opening.to_json(request_id)));
+        Ok(gateway)
+    }
+
+    /// Feeds one message. It is sent when [`progress`](Self::progress) is polled, together with what was fed before.
+    pub fn feed(&mut self, frame: Bytes) {
+        self.start_send(Message::Binary(frame));
+    }
+
+    fn start_send(&mut self, message: Message) {
+        self.unflushed = true;
+        // An error here is the socket's last: polling it reports the same.
+        let _ = Pin::new(&mut self.socket).start_send(message);
+    }
+
+    /// Whether what was fed is still on its way to the operating system. To feed more now would only fill memory.
+    pub fn is_flushing(&self) -> bool {
+        self.unflushed
+    }
+
+    /// Waits for the next thing to happen; frames only if `read` allows. May be dropped at any time.
+    pub async fn progress(&mut self, read: bool) -> Progress {
+        std::future::poll_fn(|context| self.poll_progress(context, read)).await
+    }
+
+    /// A frame that has already arrived, if there is one.
+    pub fn try_frame(&mut self) -> Option<Progress> {
+        match self.poll_read(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(progress) => Some(progress),
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_progress(&mut self, context: &mut Context<'_>, read: bool) -> Poll<Progress> {
+        if self.unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.socket).poll_flush(context)
+        {
+            self.unflushed = false;
+            return Poll::Ready(match flushed {
+                Ok(()) => Progress::Flushed,
+                Err(cause) => Progress::Lost(Loss::Failed(cause.to_string())),
+            });
+        }
+        if read { self.poll_read(context) } else { Poll::Pending }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Progress> {
+        loop {
+            let Poll::Ready(item) = Pin::new(&mut self.socket).poll_next(context) else { return Poll::Pending };
+            self.keep_alive.heard(Instant::now());
+            return Poll::Ready(match item {
+                Some(Ok(Message::Binary(frame))) => Progress::Frame(frame),
+                Some(Ok(Message::Close(frame))) => Progress::Lost(closed(frame)),
+                Some(Ok(Message::Text(text))) => {
+                    tracing::debug!(bytes = text.len(), "ignored a text frame");
+                    continue;
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(cause)) => Progress::Lost(Loss::Failed(cause.to_string())),
+                None => Progress::Lost(Loss::Failed("the connection ended".into())),
+            });
+        }
+    }
+
+    /// Sends a ping if it is time for one, and says when to call again. `waiting` says whether sent messages wait for
+    /// their acknowledgement, `reading` whether frames are being read at all.
+    ///
+    /// # Errors
+    /// If the peer has not answered in time.
+    pub fn keep_alive(&mut self, now: Instant, waiting: bool, reading: bool) -> Result<Instant, Loss> {
+        if !reading {
+            // Answers are not being read: silence says nothing.
+            self.keep_alive.heard(now);
+        }
+        loop {
+            match self.keep_alive.check(now, waiting) {
+                Check::At(at) => return Ok(at),
+                Check::Dead => return Err(Loss::Silent),
+                Check::Ping => {
+                    self.start_send(Message::Ping(Bytes::new()));
+                    self.keep_alive.asked(now);
+                }
+            }
+        }
+    }
+
+    /// Says good-bye: what was fed is flushed, with a close frame behind it.
+    pub async fn close(mut self) {
+        self.start_send(Message::Close(None));
+        let _ = std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await;
+    }
+}
+
+fn closed(frame: Option<tokio_tungstenite::tungstenite::protocol::CloseFrame>) -> Loss {
+    match frame {
+        Some(frame) => Loss::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
+        None => Loss::Closed { code: NO_STATUS, reason: String::new() },
+    }
+}

@@ -1,0 +1,105 @@
+//! Keep-alive: when to ask whether the peer is still there, and when to give it up.
+//!
+//! TCP alone would notice a silently cut network after a quarter of an hour. Times only; the socket is elsewhere.
+
+use std::time::{Duration, Instant};
+
+/// Silence after which an idle socket is asked. With [`DEADLINE`] a cut is noticed within 18 s; AWS's agent asks
+/// each 54 s and its own client each 5 minutes, which is what leaves people with a dead terminal.
+const IDLE: Duration = Duration::from_secs(13);
+/// The same while sent messages wait for their acknowledgement: longer than any usual round trip.
+const WAITING: Duration = Duration::from_millis(1500);
+/// How long an answer may take. Satellite links answer within 2 s; a path slower than this carries no SSH.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// What the keep-alive wants done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Check {
+    /// Nothing before this time.
+    At(Instant),
+    /// Send a ping now.
+    Ping,
+    /// The peer has not answered in time.
+    Dead,
+}
+
+#[derive(Debug)]
+pub(super) struct KeepAlive {
+    heard: Instant,
+    asked: Option<Instant>,
+}
+
+impl KeepAlive {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { heard: now, asked: None }
+    }
+
+    /// Something came from the peer.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = None;
+    }
+
+    /// A ping was sent.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// What to do at `now`; `waiting` says whether sent messages wait for their acknowledgement.
+    pub(super) fn check(&self, now: Instant, waiting: bool) -> Check {
+        match self.asked {
+            Some(asked) if asked + DEADLINE <= now => Check::Dead,
+            Some(asked) => Check::At(asked + DEADLINE),
+            None => match self.heard + if waiting { WAITING } else { IDLE } {
+                at if at <= now => Check::Ping,
+                at => Check::At(at),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Drives a keep-alive whose peer is silent from `start` on; returns how long it takes to be given up.
+    fn time_to_notice(waiting: bool) -> Duration {
+        let start = Instant::now();
+        let mut keep_alive = KeepAlive::new(start);
+        let mut now = start;
+        loop {
+            match keep_alive.check(now, waiting) {
+                Check::At(at) => now = at,
+                Check::Ping => keep_alive.asked(now),
+                Check::Dead => return now - start,
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_peer_is_given_up_within_the_promised_times() {
+        assert!(time_to_notice(false) <= Duration::from_secs(20));
+        assert!(time_to_notice(true) <= Duration::from_secs(6));
+    }
+
+    #[test]
+    fn a_peer_that_answers_is_asked_again_and_never_given_up() {
+        let start = Instant::now();
+        let mut keep_alive = KeepAlive::new(start);
+        let mut now = start;
+        let mut pings = 0;
+        while now < start + Duration::from_secs(600) {
+            match keep_alive.check(now, false) {
+                Check::At(at) => now = at,
+                Check::Ping => {
+                    pings += 1;
+                    keep_alive.asked(now);
+                    now += Duration::from_millis(200);
+                    keep_alive.heard(now);
+                }
+                Check::Dead => panic!("given up"),
+            }
+        }
+        assert!((40..50).contains(&pings), "{pings}");
+    }
+}

@@ -1,0 +1,193 @@
+//! The stream URL: which hosts the token may go to, and what of the URL may be shown.
+//!
+//! The query is opaque and kept whole and in order: `cell-number` values hold `+` and `/`, and change when the service
+//! moves the channel.
+
+use std::fmt;
+
+use http::Uri;
+
+use crate::error::{Error, ExitStatus};
+
+/// The DNS suffixes of AWS's partitions, as its SDKs list them.
+const AWS_SUFFIXES: [&str; 14] = [
+    "amazonaws.com",
+    "api.aws",
+    "amazonaws.com.cn",
+    "api.amazonwebservices.com.cn",
+    "amazonaws.eu",
+    "api.amazonwebservices.eu",
+    "c2s.ic.gov",
+    "api.aws.ic.gov",
+    "sc2s.sgov.gov",
+    "api.aws.scloud",
+    "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk",
+    "csp.hci.ic.gov",
+    "api.aws.hci.ic.gov",
+];
+
+/// Query parameters that say that a URL was signed by its maker. Such a URL is dialled as it is, once.
+const SIGNATURE_PARAMETERS: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+    "X-Amz-Security-Token",
+];
+
+/// Where a session's WebSocket is dialled. Shown without its query.
+#[derive(Clone, Eq, PartialEq)]
+pub struct StreamUrl {
+    uri: Uri,
+}
+
+impl StreamUrl {
+    /// Checks the URL that StartSession or ResumeSession gave.
+    ///
+    /// `endpoint_override` is the API endpoint the user has set, if any: with one, any host may be named, and with
+    /// an `http://` one the stream may be `ws://` too.
+    ///
+    /// # Errors
+    /// If it is not such a URL, if it would go out unencrypted, or if its host is not AWS's own.
+    pub fn parse(text: &str, endpoint_override: Option<&str>) -> Result<Self, Error> {
+        let refused = |what: String, hint: &str| Error::new(ExitStatus::Broken, what, hint);
+        let unusable = || {
+            let what = "the service gave a stream URL that cannot be used".to_owned();
+            refused(what, "check what --endpoint-url or AWS_ENDPOINT_URL_SSM points at")
+        };
+        let uri: Uri = text.parse().map_err(|_| unusable())?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(unusable)?;
+        let plain_endpoint = endpoint_override.is_some_and(|endpoint| endpoint.starts_with("http://"));
+        match uri.scheme_str() {
+            Some("wss") => {}
+            Some("ws") if plain_endpoint => {}
+            Some("ws") => {
+                let what = format!("refusing an unencrypted stream to {host}");
+                return Err(refused(what, "an unencrypted stream is allowed only with an http:// --endpoint-url"));
+            }
+            _ => return Err(unusable()),
+        }
+        if endpoint_override.is_none() && !is_aws(host) {
+            let what = format!("refusing to send the session's token to {host}, which is not AWS's");
+            return Err(refused(what, "if this host is yours, say so with --endpoint-url"));
+        }
+        Ok(Self { uri })
+    }
+
+    /// Whether TLS is to be used.
+    pub fn is_encrypted(&self) -> bool {
+        self.uri.scheme_str() == Some("wss")
+    }
+
+    /// The host to connect to; IPv6 addresses without brackets.
+    pub fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The TCP port to connect to.
+    pub fn port(&self) -> u16 {
+        self.uri.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+    }
+
+    /// Whether the URL carries its own signature: it is then neither signed again nor good for a second dial.
+    pub fn is_presigned(&self) -> bool {
+        let query = self.uri.query().unwrap_or_default();
+        query.split('&').filter_map(|pair| pair.split('=').next()).any(|name| SIGNATURE_PARAMETERS.contains(&name))
+    }
+
+    /// The whole URL, for dialling and signing; not for showing.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+}
+
+impl fmt::Display for StreamUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        write!(formatter, "{scheme}://{authority}{}", self.uri.path())
+    }
+}
+
+impl fmt::Debug for StreamUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+fn is_aws(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    AWS_SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/v1/data-channel/s-1?role=publish_subscribe&cell-number=AAE+k/N0==";
+
+    fn parse(scheme_and_host: &str, endpoint_override: Option<&str>) -> Result<StreamUrl, Error> {
+        StreamUrl::parse(&format!("{scheme_and_host}{PATH}"), endpoint_override)
+    }
+
+    #[test]
+    fn hosts_of_aws_are_dialled() {
+        for host in [
+            "ssmmessages.eu-west-1.amazonaws.com",
+            "ssmmessages-fips.us-gov-west-1.amazonaws.com",
+            "vpce-0abc-1234.ssmmessages.us-east-1.vpce.amazonaws.com",
+            "ssmmessages.cn-north-1.amazonaws.com.cn",
+            "ssmmessages.eu-west-1.api.aws",
+            "SSMMESSAGES.EU-WEST-1.AMAZONAWS.COM",
+        ] {
+            assert!(parse(&format!("wss://{host}"), None).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_token_does_not_go_to_a_stranger() {
+        for host in [
+            "ssmmessages.example.com",
+            "amazonaws.com",
+            "evilamazonaws.com",
+            "ssmmessages.eu-west-1.amazonaws.com.evil.example",
+            "127.0.0.1",
+            "[::1]",
+            "ssmmessages.amazonaws.com@evil.example",
+        ] {
+            assert!(parse(&format!("wss://{host}"), None).is_err(), "{host}");
+        }
+        assert!(parse("wss://gateway.example", Some("https://api.example")).is_ok());
+    }
+
+    #[test]
+    fn an_unencrypted_stream_needs_an_unencrypted_endpoint() {
+        assert!(parse("ws://ssmmessages.eu-west-1.amazonaws.com", None).is_err());
+        assert!(parse("ws://127.0.0.1:80", Some("https://127.0.0.1")).is_err());
+        assert!(parse("ws://127.0.0.1:80", Some("http://127.0.0.1")).is_ok());
+        assert!(parse("https://ssmmessages.eu-west-1.amazonaws.com", None).is_err());
+        assert!(StreamUrl::parse("", None).is_err());
+    }
+
+    #[test]
+    fn host_port_and_query_are_read_and_the_query_is_not_shown() {
+        let url = parse("wss://[::1]:8443", Some("https://x")).unwrap();
+        assert_eq!((url.host(), url.port()), ("::1", 8443));
+        assert_eq!(url.to_string(), "wss://[::1]:8443/v1/data-channel/s-1");
+        assert_eq!(url.uri().query(), Some("role=publish_subscribe&cell-number=AAE+k/N0=="));
+        assert_eq!(parse("wss://a.amazonaws.com", None).unwrap().port(), 443);
+        assert_eq!(parse("ws://a", Some("http://x")).unwrap().port(), 80);
+    }
+
+    #[test]
+    fn a_presigned_url_is_seen_as_such() {
+        assert!(!parse("wss://a.amazonaws.com", None).unwrap().is_presigned());
+        for name in SIGNATURE_PARAMETERS {
+            let url = format!("wss://a.amazonaws.com/v1?role=x&{name}=y");
+            assert!(StreamUrl::parse(&url, None).unwrap().is_presigned(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The signals that end a session: SIGHUP, which OpenSSH sends its ProxyCommand, SIGTERM and SIGINT.
+//!
+//! A signal that was ignored when we were started stays ignored: `sftp` does that with SIGINT, so that Ctrl-C ends a
+//! transfer and not the connection, and `nohup` with SIGHUP.
+
+use std::io;
+
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens for the signals that ask us to end.
+pub struct Signals {
+    #[cfg(unix)]
+    hangup: Option<Signal>,
+    #[cfg(unix)]
+    terminate: Option<Signal>,
+    #[cfg(unix)]
+    interrupt: Option<Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Starts listening. Within a tokio runtime only.
+    ///
+    /// # Errors
+    /// If the handlers cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        let ignored = ignored_at_start();
+        let listen = |kind: SignalKind| {
+            let bit = 1_u64.checked_shl(kind.as_raw_value().unsigned_abs().wrapping_sub(1)).unwrap_or(0);
+            if ignored & bit == 0 { signal(kind).map(Some) } else { Ok(None) }
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal and gives its name. May be dropped at any time.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            () = received(&mut self.hangup) => "SIGHUP",
+            () = received(&mut self.terminate) => "SIGTERM",
+            () = received(&mut self.interrupt) => "SIGINT",
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn received(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending().await
+    }
+}
+
+/// The signals that are ignored, a bit each, the lowest for signal 1. Linux tells; elsewhere none is taken for ignored.
+#[cfg(unix)]
+fn ignored_at_start() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    /// Starts listening. Within a tokio runtime only.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for Ctrl-C and gives its name. May be dropped at any time.
+    pub async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

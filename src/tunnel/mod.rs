@@ -1,0 +1,459 @@
+//! The one loop that joins stdio, channel, gateway, timers and signals; starts the session, resumes it, ends it.
+//!
+//! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
+
+mod ending;
+mod limits;
+mod link;
+
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf, BytesMut};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::aws::{Aws, Session, Sessions, StartRequest};
+use crate::channel::{Channel, Config, Event};
+use crate::error::{Error, ExitStatus, tell};
+use crate::gateway::{Gateway, Loss, Progress};
+use crate::stdio::{Signals, Stdin, Stdout};
+use ending::{Ending, Want};
+use link::{Connector, Link, LinkEvent};
+
+/// Read from stdin at once, in bytes: the capacity of a pipe.
+const READ: usize = 64 << 10;
+/// Collected for one write to stdout, in bytes: the capacity of a pipe.
+const WRITE: usize = 64 << 10;
+/// Frames fed before a flush, or taken before the rest of the loop has its turn.
+const BATCH: usize = 64;
+
+/// What a run can be told besides the session itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// From now to a complete handshake.
+    pub connect_timeout: Duration,
+    /// How long to try to resume a lost connection; zero for not at all.
+    pub resume_timeout: Duration,
+    /// Whether to keep to the service's pace.
+    pub paced: bool,
+}
+
+/// How the loop ended.
+struct Outcome {
+    /// Whether the service knows that the session is over.
+    over: bool,
+    result: Result<(), Error>,
+}
+
+/// Starts a session, carries stdin and stdout over it, and ends it.
+///
+/// # Errors
+/// Says what failed; the session, if it was started, has been ended all the same.
+pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Result<(), Error> {
+    let deadline = Instant::now() + settings.connect_timeout;
+    let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
+    let sessions = Sessions::new(aws);
+    let (session, interrupted) = start(&sessions, request, &mut signals, deadline).await?;
+    let outcome = if interrupted {
+        Outcome { over: false, result: Ok(()) }
+    } else {
+        let connector = Connector {
+            aws,
+            sessions: &sessions,
+            session_id: &session.id,
+            client_id: Uuid::new_v4(),
+            resume_budget: settings.resume_timeout,
+        };
+        let connecting = connector.connect(&session.stream);
+        Tunnel::new(&connector, Link::Down(Box::pin(connecting)), signals, settings, deadline).run().await
+    };
+    if !outcome.over {
+        end_by_api(&sessions, &session.id).await;
+    }
+    outcome.result
+}
+
+/// Starts the session. A signal does not take the request back, since the service may have acted on it: it only
+/// shortens the wait for its answer, and is reported.
+async fn start(
+    sessions: &Sessions,
+    request: &StartRequest,
+    signals: &mut Signals,
+    deadline: Instant,
+) -> Result<(Session, bool), Error> {
+    let starting = sessions.start(request);
+    tokio::pin!(starting);
+    tokio::select! {
+        session = &mut starting => return session.map(|session| (session, false)),
+        signal = signals.next() => tracing::info!(signal, "ending"),
+        () = sleep_until(deadline) => return Err(not_connected_in_time("StartSession was not answered")),
+    }
+    match timeout(limits::FAREWELL, starting).await {
+        Ok(session) => session.map(|session| (session, true)),
+        Err(_) => Err(not_connected_in_time("StartSession was not answered")),
+    }
+}
+
+async fn end_by_api(sessions: &Sessions, session_id: &str) {
+    let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.message,
+        Err(_) => "no answer from the service".to_owned(),
+    };
+    tell(&format!("session {session_id} could not be ended and stays until the service ends it as idle: {why}"));
+}
+
+/// The running tunnel.
+struct Tunnel<'a> {
+    connector: &'a Connector<'a>,
+    link: Link<'a>,
+    channel: Channel,
+    stdin: Stdin,
+    stdin_ended: bool,
+    stdout: Stdout,
+    stdout_gone: bool,
+    /// Output collected for the next write.
+    outbox: BytesMut,
+    signals: Signals,
+    /// When the handshake must be complete.
+    connect_deadline: Option<Instant>,
+    may_resume: bool,
+    ending: Option<Ending>,
+    /// The session is closed; this is how, and since when stdout's reader has taken nothing.
+    closed: Option<(Result<(), Error>, Instant)>,
+}
+
+/// What ended the wait.
+enum Turn {
+    Signal(&'static str),
+    Wrote(io::Result<usize>),
+    Read(io::Result<usize>),
+    Link(LinkEvent),
+    Woke,
+}
+
+impl<'a> Tunnel<'a> {
+    fn new(
+        connector: &'a Connector<'a>,
+        link: Link<'a>,
+        signals: Signals,
+        settings: &Settings,
+        connect_deadline: Instant,
+    ) -> Self {
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let config = Config {
+            unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
+            seed: fastrand::u64(..),
+            paced: settings.paced,
+        };
+        Self {
+            connector,
+            link,
+            channel: Channel::new(config, Instant::now()),
+            stdin: Stdin::open(),
+            stdin_ended: false,
+            stdout: Stdout::open(),
+            stdout_gone: false,
+            outbox: BytesMut::with_capacity(WRITE),
+            signals,
+            connect_deadline: Some(connect_deadline),
+            may_resume: !settings.resume_timeout.is_zero(),
+            ending: None,
+            closed: None,
+        }
+    }
+
+    async fn run(mut self) -> Outcome {
+        let mut buffer = vec![0; READ];
+        let outcome = loop {
+            let now = Instant::now();
+            let wake = match self.settle(now) {
+                Ok(wake) => wake,
+                Err(outcome) => break outcome,
+            };
+            let turn = self.wait(wake, &mut buffer).await;
+            if let Err(outcome) = self.take(turn, &buffer) {
+                break outcome;
+            }
+        };
+        // Best effort: the outcome is settled, and a reader that is gone needs nothing.
+        let _ = timeout(limits::GOODBYE, self.stdout.flush()).await;
+        if let Link::Up(gateway) = self.link {
+            let _ = timeout(limits::GOODBYE, gateway.close()).await;
+        }
+        outcome
+    }
+
+    /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
+    async fn wait(&mut self, wake: Instant, buffer: &mut [u8]) -> Turn {
+        let room = self.channel.send_capacity().min(buffer.len());
+        let wants_input = !self.stdin_ended && room > 0;
+        let wants_frames = self.channel.wants_frames();
+        let buffer = buffer.get_mut(..room).unwrap_or_default();
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => Turn::Signal(signal),
+            wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
+            read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
+            event = self.link.next(wants_frames), if self.closed.is_none() => Turn::Link(event),
+            () = sleep_until(wake) => Turn::Woke,
+        }
+    }
+
+    /// Acts on what ended the wait.
+    fn take(&mut self, turn: Turn, buffer: &[u8]) -> Result<(), Outcome> {
+        let now = Instant::now();
+        match turn {
+            Turn::Woke => {}
+            Turn::Signal(signal) => {
+                tracing::info!(signal, "ending");
+                self.end_urgently(now);
+            }
+            Turn::Wrote(Ok(length)) => {
+                self.outbox.advance(length);
+                if let Some((_, progress)) = &mut self.closed {
+                    *progress = now;
+                }
+            }
+            Turn::Wrote(Err(cause)) => {
+                tracing::info!(%cause, "stdout is closed");
+                self.stdout_gone = true;
+                self.end_urgently(now);
+            }
+            Turn::Read(Ok(length)) if length > 0 => {
+                self.channel.send(buffer.get(..length).unwrap_or_default());
+            }
+            Turn::Read(end) => {
+                tracing::debug!(error = end.err().map(tracing::field::display), "stdin has ended");
+                self.stdin_ended = true;
+                self.ending.get_or_insert_with(|| Ending::of_stdin(now));
+            }
+            Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(gateway),
+            Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
+        }
+        Ok(())
+    }
+
+    fn end_urgently(&mut self, now: Instant) {
+        self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
+    }
+
+    fn connected(&mut self, gateway: Result<Gateway, Error>) -> Result<(), Outcome> {
+        match gateway {
+            Ok(gateway) => {
+                self.link = Link::Up(Box::new(gateway));
+                self.channel.transport_up();
+                Ok(())
+            }
+            // After `Broken` the service has said that there is nothing left to end.
+            Err(error) => Err(Outcome { over: error.status == ExitStatus::Broken, result: Err(error) }),
+        }
+    }
+
+    /// Takes what came from the gateway, and whatever has come with it.
+    fn progress(&mut self, now: Instant, first: Progress) -> Result<(), Outcome> {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            match next {
+                Some(Progress::Frame(frame)) => {
+                    if let Err(ignored) = self.channel.handle_frame(now, &frame) {
+                        tracing::debug!(bytes = frame.len(), "ignored {ignored}");
+                    }
+                }
+                Some(Progress::Lost(loss)) => return self.lost(&loss),
+                Some(Progress::Flushed) | None => return Ok(()),
+            }
+            next = match &mut self.link {
+                Link::Up(gateway) if self.channel.wants_frames() => gateway.try_frame(),
+                _ => None,
+            };
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, loss: &Loss) -> Result<(), Outcome> {
+        tracing::info!("connection lost: {loss}");
+        self.channel.transport_lost();
+        if self.ending.as_ref().is_some_and(Ending::is_urgent) {
+            return Err(Outcome { over: false, result: Ok(()) });
+        }
+        if !self.may_resume {
+            return Err(Outcome { over: false, result: Err(broken(format!("the connection was lost: {loss}"))) });
+        }
+        self.link = Link::Down(self.connector.resume());
+        Ok(())
+    }
+
+    /// Brings everything up to date at `now` and says when to do so again at the latest.
+    fn settle(&mut self, now: Instant) -> Result<Instant, Outcome> {
+        self.channel.handle_timeout(now);
+        while let Some(event) = self.channel.poll_event() {
+            self.heed(now, event)?;
+        }
+        while self.outbox.len() < WRITE
+            && let Some(bytes) = self.channel.poll_output()
+        {
+            self.outbox.extend_from_slice(&bytes);
+        }
+        if self.stdout_gone {
+            self.outbox.clear();
+        }
+        self.settle_closed(now)?;
+        let ending = self.settle_ending(now)?;
+        let link = self.settle_link(now)?;
+        let connect = self.settle_connect(now)?;
+        Ok([ending, link, connect, self.drain_limit()].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
+    }
+
+    fn heed(&mut self, now: Instant, event: Event) -> Result<(), Outcome> {
+        match event {
+            Event::Ready { agent_version } => {
+                tracing::info!(agent_version, "handshake complete");
+                self.connect_deadline = None;
+            }
+            Event::CustomerMessage(text) => tell(&text),
+            Event::Ended => {
+                if let Some(ending) = &mut self.ending {
+                    ending.flag_acknowledged(now);
+                }
+            }
+            Event::Stalled => return self.lost(&Loss::Silent),
+            Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
+            Event::Unsupported(why) => {
+                let hint = "use --document-name AWS-StartSSHSession, or a document of session type Port";
+                return Err(Outcome { over: false, result: Err(Error::new(ExitStatus::Config, why, hint)) });
+            }
+            Event::Closed { output } => {
+                let result = self.closing_result(&output);
+                self.closed = Some((result, now));
+            }
+        }
+        Ok(())
+    }
+
+    /// What `channel_closed` means, given what came before it.
+    fn closing_result(&self, output: &str) -> Result<(), Error> {
+        tracing::info!("the service has closed the session");
+        if self.ending.is_some() || self.channel.has_received_output() {
+            if !output.trim().is_empty() {
+                tell(output);
+            }
+            return Ok(());
+        }
+        if self.connect_deadline.is_none() {
+            return Err(port_refused(output));
+        }
+        let what = format!("the session was closed before it was established{}", detail(output));
+        Err(Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log"))
+    }
+
+    /// A closed session is left once everything it delivered is written.
+    fn settle_closed(&mut self, now: Instant) -> Result<(), Outcome> {
+        let Some((result, _)) = &self.closed else { return Ok(()) };
+        let urgent = self.ending.as_ref().is_some_and(Ending::is_urgent);
+        let stalled = self.drain_limit().is_some_and(|limit| limit <= now);
+        if self.outbox.is_empty() || urgent || stalled {
+            return Err(Outcome { over: true, result: result.clone() });
+        }
+        Ok(())
+    }
+
+    fn drain_limit(&self) -> Option<Instant> {
+        self.closed.as_ref().map(|(_, progress)| *progress + limits::DRAIN_STALL)
+    }
+
+    fn settle_ending(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
+        if self.closed.is_some() {
+            return Ok(None);
+        }
+        let Some(ending) = &mut self.ending else { return Ok(None) };
+        if let Some(how) = ending.for_channel(now, self.stdin_ended) {
+            self.channel.finish(how);
+        }
+        let is_ready = self.channel.is_ready() && matches!(self.link, Link::Up(_));
+        if !is_ready {
+            // There is no way to send the flag. What was read is kept for the handshake or the resume to come, each of
+            // which has its own limit; if nobody waits for that, the API ends the session.
+            return match ending.is_urgent() {
+                true => Err(Outcome { over: false, result: Ok(()) }),
+                false => Ok(None),
+            };
+        }
+        ending.acknowledged(now, self.channel.stats().acknowledged);
+        match ending.want(now, self.channel.has_sent_flag()) {
+            Want::Leave => Err(Outcome { over: true, result: Ok(()) }),
+            Want::LeaveByApi => Err(Outcome { over: false, result: Ok(()) }),
+            Want::Wait(until) => {
+                let last_words = ending.last_words_until().filter(|until| *until > now);
+                Ok(Some(last_words.map_or(until, |last_words| until.min(last_words))))
+            }
+        }
+    }
+
+    /// Feeds the gateway and keeps it alive.
+    fn settle_link(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
+        let Link::Up(gateway) = &mut self.link else { return Ok(self.channel.poll_timeout(now)) };
+        if !gateway.is_flushing() {
+            for frame in std::iter::from_fn(|| self.channel.poll_frame(now)).take(BATCH) {
+                gateway.feed(frame);
+            }
+        }
+        let waiting = self.channel.awaits_acknowledgement();
+        let keep_alive = match gateway.keep_alive(now, waiting, self.channel.wants_frames()) {
+            Ok(at) => at,
+            Err(loss) => {
+                self.lost(&loss)?;
+                return Ok(Some(now));
+            }
+        };
+        // While the socket is being written to nothing can be fed, and the channel's own times do not matter.
+        let channel = if gateway.is_flushing() { None } else { self.channel.poll_timeout(now) };
+        Ok(Some(channel.map_or(keep_alive, |channel| channel.min(keep_alive))))
+    }
+
+    fn settle_connect(&self, now: Instant) -> Result<Option<Instant>, Outcome> {
+        match self.connect_deadline {
+            Some(deadline) if deadline <= now && self.closed.is_none() => {
+                let result = Err(not_connected_in_time("the session's handshake was not completed"));
+                Err(Outcome { over: false, result })
+            }
+            deadline => Ok(deadline),
+        }
+    }
+}
+
+/// Writes what there is; with nothing to write, watches for the reader to go, which is an error too.
+async fn write_or_watch(stdout: &mut Stdout, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        stdout.closed().await;
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    stdout.write(bytes).await
+}
+
+async fn sleep_until(time: Instant) {
+    tokio::time::sleep_until(time.into()).await;
+}
+
+fn broken(what: String) -> Error {
+    Error::new(ExitStatus::Broken, what, "connect again; -v shows what happened before")
+}
+
+fn not_connected_in_time(what: &str) -> Error {
+    let hint = "check the target's agent and the network, or allow more time with --connect-timeout";
+    Error::new(ExitStatus::TryAgain, format!("{what} in time"), hint)
+}
+
+/// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
+fn port_refused(output: &str) -> Error {
+    let what = format!("the target's port refused the connection{}", detail(output));
+    let hint = "check that sshd runs on the target and listens on that port";
+    Error::new(ExitStatus::Unavailable, what, hint)
+}
+
+/// The service's text as the end of a sentence.
+fn detail(output: &str) -> String {
+    let text = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}

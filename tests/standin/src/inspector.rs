@@ -146,8 +146,18 @@ impl Inspector {
     /// The client's socket is gone: what was under way may be lost, and numbers may be missing when it comes back.
     pub fn transport_lost(&mut self) {
         self.gaps_allowed = true;
+        self.forgive_acknowledgements();
+    }
+
+    /// Nothing is demanded for what came again so far: the client's answers are not being read.
+    pub fn forgive_acknowledgements(&mut self) {
         self.reacks.clear();
         self.reack_order.clear();
+    }
+
+    /// When to call [`Self::check`] again.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.reack_order.front().map(|(deadline, _)| *deadline)
     }
 
     /// Reads the first text frame of a socket. `None` when it is no open message at all.

@@ -1,8 +1,44 @@
-//! wip
+//! Session Manager on this machine: a stand-in of the service for tests and demonstrations.
+//!
+//! Three parts in one process: the HTTP API (StartSession, ResumeSession, TerminateSession,
+//! DescribeInstanceInformation), the message gateway with its signed WebSocket upgrade, and an agent that connects to
+//! real TCP ports. It is meant to be as hard on a client as the real service and never kinder, and it writes down
+//! every rule of the protocol that a client breaks. "§" in these pages refers to the sections of the description of
+//! the wire protocol.
+//!
+//! It shares no code with the client: it is a second reading of the same page.
+//!
+//! ```no_run
+//! let options = standin::Options { ports: vec![(22, "127.0.0.1:2222".parse()?)], ..Default::default() };
+//! let server = standin::Server::start(options)?;
+//! println!("AWS_ENDPOINT_URL_SSM={}", server.endpoint());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 pub mod agent;
 pub mod codec;
+pub mod fault;
+mod http;
+mod hub;
 pub mod inspector;
+pub mod inventory;
 pub mod link;
+pub mod options;
+mod port;
 pub mod rate;
 pub mod report;
+mod server;
+pub mod service;
+mod session;
+mod shared;
 pub mod sigv4;
+mod socket;
+mod tls;
+
+pub use agent::{Agent, AgentConfig, AgentEvent};
+pub use fault::{ApiFault, ApiRule, Fault, Scheduled, When};
+pub use inspector::{Inspector, InspectorConfig};
+pub use link::{Link, LinkConfig, Victims};
+pub use options::{AfterFlag, Node, Options, StartPublication};
+pub use report::{Breach, BreachKind, Report, SessionReport, SessionState};
+pub use server::{Control, Server};

@@ -17,8 +17,7 @@ pub enum BreachKind {
     UpgradeUnsigned,
     /// The upgrade's signature is wrong: key, scope, token, headers or the signature itself (§2).
     UpgradeSignature,
-    /// The upgrade's `x-amz-date` is not of now, or the same as in an earlier upgrade's signature that was for
-    /// another URL (§2: sign anew for every dial).
+    /// The upgrade's `x-amz-date` is more than five minutes away (§2: sign anew for every dial).
     UpgradeStale,
     /// `Upgrade`, `Connection` or a `Sec-WebSocket-*` header is among the signed headers (§2).
     UpgradeSignsTransport,

@@ -61,8 +61,6 @@ pub enum Refusal {
 pub struct Accepted {
     /// The names in `SignedHeaders`.
     pub signed_headers: Vec<String>,
-    /// `x-amz-date` as sent.
-    pub date: String,
 }
 
 /// Checks the signature of `request` for `service` in `region` at `now` (seconds since the Unix epoch).
@@ -111,7 +109,7 @@ pub fn verify(
         key = mac(&key, part.as_bytes());
     }
     if hex::encode(mac(&key, to_sign.as_bytes())) == signature {
-        Ok(Accepted { signed_headers, date })
+        Ok(Accepted { signed_headers })
     } else {
         Err(Refusal::Mismatch)
     }
@@ -218,13 +216,8 @@ mod tests {
 
     impl Vector {
         fn check(&self) -> Result<Accepted, Refusal> {
-            let request = Request {
-                method: "GET",
-                path: &self.path,
-                query: &self.query,
-                headers: &self.headers,
-                body: b"",
-            };
+            let request =
+                Request { method: "GET", path: &self.path, query: &self.query, headers: &self.headers, body: b"" };
             verify(&request, &self.credentials, &self.region, "ssmmessages", self.now)
         }
     }

@@ -459,10 +459,7 @@ impl Agent {
 
     fn deliver_to_port(&mut self, now: Instant, message: &Message) -> Delivery {
         match self.phase {
-            Phase::Starting { .. }
-            | Phase::AwaitingResponse { .. }
-            | Phase::Completing { .. }
-            | Phase::Gap { .. } => {
+            Phase::Starting { .. } | Phase::AwaitingResponse { .. } | Phase::Completing { .. } | Phase::Gap { .. } => {
                 self.counts.thrown_away += 1;
                 return Delivery::Done;
             }

@@ -30,13 +30,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            unacknowledged: BTreeMap::new(),
-            capacity,
-            srtt: FIRST_SRTT,
-            rttvar: Duration::ZERO,
-            rto: FIRST_RTO,
-        }
+        Self { unacknowledged: BTreeMap::new(), capacity, srtt: FIRST_SRTT, rttvar: Duration::ZERO, rto: FIRST_RTO }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -168,8 +168,7 @@ fn payloads_are_neither_empty_nor_large_nor_of_other_types() {
     bench.stream(3, 3, b"{}");
     bench.stream(4, payload_type::FLAG, b"\0\0\0\x09");
     bench.stream(5, payload_type::OUTPUT, &[0; 1536]);
-    let expected =
-        [BreachKind::EmptyPayload, BreachKind::PayloadSize, BreachKind::PayloadType, BreachKind::FlagValue];
+    let expected = [BreachKind::EmptyPayload, BreachKind::PayloadSize, BreachKind::PayloadType, BreachKind::FlagValue];
     assert_eq!(bench.kinds(), expected);
 }
 

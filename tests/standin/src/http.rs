@@ -1,0 +1,207 @@
+//! HTTP: the `ssm` JSON API and the upgrade to a WebSocket, on one port.
+//!
+//! It turns HTTP into what [`crate::service`] understands and back; it decides nothing.
+
+use crate::hub::Hub;
+use crate::report::{ApiCall, BreachKind, Upgrade};
+use crate::service::{ApiError, Effect};
+use crate::session::{Command, epoch_ms};
+use crate::sigv4::Request as Signed;
+use crate::socket::Socket;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode, header};
+use std::rc::Rc;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+const MAX_BODY: usize = 1 << 20;
+const JSON: &str = "application/x-amz-json-1.1";
+const TARGET_PREFIX: &str = "AmazonSSM.";
+
+/// The connection is to be closed without an answer.
+#[derive(Debug)]
+pub(crate) struct HangUp;
+
+impl std::fmt::Display for HangUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("closed without an answer")
+    }
+}
+
+impl std::error::Error for HangUp {}
+
+/// Answers one request that came over `tcp`.
+pub(crate) async fn handle(
+    hub: Rc<Hub>,
+    tcp: Rc<std::net::TcpStream>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, HangUp> {
+    if request.method() == Method::GET && request.headers().contains_key(header::UPGRADE) {
+        Ok(upgrade(&hub, &tcp, request))
+    } else {
+        api(&hub, request).await
+    }
+}
+
+fn headers(request: &Request<Incoming>) -> Vec<(String, String)> {
+    let pairs = request.headers().iter();
+    pairs.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into())).collect()
+}
+
+fn epoch_seconds() -> i64 {
+    i64::try_from(epoch_ms() / 1000).unwrap_or(i64::MAX)
+}
+
+fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let headers = headers(&request);
+    let uri = request.uri().clone();
+    let signed = Signed {
+        method: request.method().as_str(),
+        path: uri.path(),
+        query: uri.query().unwrap_or(""),
+        headers: &headers,
+        body: b"",
+    };
+    let verdict = hub.service.borrow().upgrade(&signed, epoch_seconds());
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    hub.shared.update(|report| {
+        let accepted = verdict.is_ok() && key.is_some();
+        report.upgrades.push(Upgrade { uri: uri.to_string(), headers: headers.clone(), accepted });
+        match &verdict {
+            Ok((id, breaches)) => {
+                for (kind, detail) in breaches {
+                    report.breach(*kind, Some(id), detail.clone());
+                }
+                if let Some(session) = report.session_mut(id).filter(|_| accepted) {
+                    session.upgrades += 1;
+                }
+            }
+            Err(refusal) => {
+                if let Some(kind) = refusal.breach {
+                    report.breach(kind, None, refusal.detail.clone());
+                }
+            }
+        }
+    });
+    let Ok((id, _)) = verdict else {
+        return plain(StatusCode::FORBIDDEN, "text/plain", "Forbidden");
+    };
+    let (Some(key), Ok(tcp)) = (key, tcp.try_clone()) else {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", "Bad Request");
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let hub = hub.clone();
+    tokio::task::spawn_local(async move {
+        if let Ok(upgraded) = upgraded.await {
+            hub.tell(&id, Command::Attach(Socket::new(upgraded, tcp).await));
+        }
+    });
+    let mut response = plain(StatusCode::SWITCHING_PROTOCOLS, "", "");
+    let out = response.headers_mut();
+    out.remove(header::CONTENT_TYPE);
+    out.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
+    out.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+    if let Ok(key) = header::HeaderValue::from_str(&key) {
+        out.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    response
+}
+
+async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {
+    let (parts, body) = request.into_parts();
+    let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
+    let Some(operation) = operation.and_then(|target| target.strip_prefix(TARGET_PREFIX)).map(str::to_owned) else {
+        return Ok(plain(StatusCode::NOT_FOUND, "text/plain", "this is the API of AmazonSSM, JSON 1.1"));
+    };
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", ""));
+    };
+    let body = body.to_bytes();
+    let headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect();
+    let signed = Signed {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
+        headers: &headers,
+        body: &body,
+    };
+    let json = serde_json::from_slice::<serde_json::Value>(&body);
+    let authorized = hub.service.borrow().authorize(&signed, epoch_seconds());
+    let mut delay = std::time::Duration::ZERO;
+    let mut hang_up = false;
+    let result = match (authorized, &json) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Err(error)) => Err(ApiError::client("SerializationException", error.to_string())),
+        (Ok(()), Ok(json)) => {
+            let epoch = epoch_ms() as f64 / 1000.0;
+            let answer = hub.service.borrow_mut().call(&operation, json, epoch);
+            (delay, hang_up) = (answer.delay, answer.hang_up);
+            take_effect(hub, answer.effect);
+            answer.result
+        }
+    };
+    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    let error = result.as_ref().err();
+    let call = ApiCall {
+        operation: operation.clone(),
+        request: json.unwrap_or_default(),
+        status: error.map_or(200, |error| error.status),
+        error: error.map(|error| error.kind.clone()),
+        user_agent,
+    };
+    hub.shared.update(|report| {
+        *report.api.entry(operation).or_default() += 1;
+        if let Some("SerializationException" | "UnknownOperationException") = call.error.as_deref() {
+            report.breach(BreachKind::Api, None, format!("{call:?}"));
+        }
+        report.calls.push(call);
+    });
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if hang_up {
+        return Err(HangUp);
+    }
+    Ok(match result {
+        Ok(json) => plain(StatusCode::OK, JSON, json.to_string()),
+        Err(error) => error_response(&error),
+    })
+}
+
+fn take_effect(hub: &Rc<Hub>, effect: Effect) {
+    match effect {
+        Effect::None => {}
+        Effect::Started(started) => hub.start(started),
+        Effect::Resumed(id) => hub.shared.update(|report| {
+            if let Some(session) = report.session_mut(&id) {
+                session.resumes += 1;
+            }
+        }),
+        Effect::Terminated(id) => hub.tell(&id, Command::EndByApi),
+    }
+}
+
+fn error_response(error: &ApiError) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if error.kind.is_empty() {
+        return plain(status, "text/html", error.message.clone());
+    }
+    let json = serde_json::json!({ "__type": error.kind, "message": error.message });
+    let mut response = plain(status, JSON, json.to_string());
+    if let Ok(kind) = header::HeaderValue::from_str(&error.kind) {
+        response.headers_mut().insert("x-amzn-errortype", kind);
+    }
+    response
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}

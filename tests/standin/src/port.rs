@@ -1,0 +1,154 @@
+//! The TCP side of one session: connects to the port, moves bytes between it and the agent.
+//!
+//! It knows the agent's TCP verbs and nothing of frames.
+
+use crate::agent::Agent;
+use bytes::{Buf, BytesMut};
+use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Bytes that wait for the peer besides what the kernel holds.
+const WRITE_BYTES: usize = 64 << 10;
+/// Bytes taken from the peer at once.
+const READ_BYTES: usize = 64 << 10;
+/// How long the last bytes may take after the agent closed.
+const LINGER: Duration = Duration::from_secs(5);
+
+type Connecting = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>>>>;
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Idle,
+    Connecting(Connecting),
+    Open(TcpStream),
+    Closing(TcpStream, Instant),
+}
+
+/// The TCP connection of one session.
+#[derive(Default)]
+pub(crate) struct Port {
+    state: State,
+    unwritten: BytesMut,
+    chunk: Vec<u8>,
+}
+
+impl Port {
+    /// Starts to connect; [`Self::ready`] finishes it.
+    pub(crate) fn connect(&mut self, to: SocketAddr) {
+        self.state = State::Connecting(Box::pin(TcpStream::connect(to)));
+    }
+
+    /// Writes what is left, then closes.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.state = match std::mem::take(&mut self.state) {
+            State::Open(stream) if !self.unwritten.is_empty() => State::Closing(stream, now + LINGER),
+            _ => State::Idle,
+        };
+    }
+
+    /// Whether bytes for the peer are still here after [`Self::close`].
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing(..))
+    }
+
+    /// Moves all that can be moved without waiting; says whether anything moved.
+    pub(crate) fn pump(&mut self, now: Instant, agent: &mut Agent) -> bool {
+        let mut moved = false;
+        while let Some(bytes) = agent.poll_tcp_write() {
+            self.unwritten.extend_from_slice(&bytes);
+            moved = true;
+        }
+        let (State::Open(stream) | State::Closing(stream, _)) = &self.state else { return moved };
+        let mut broken = false;
+        while !self.unwritten.is_empty() {
+            match stream.try_write(&self.unwritten) {
+                Ok(written) => {
+                    self.unwritten.advance(written);
+                    moved = true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.unwritten.clear();
+                    broken = true;
+                    break;
+                }
+            }
+        }
+        if let State::Closing(_, deadline) = &self.state {
+            if self.unwritten.is_empty() || now >= *deadline {
+                self.unwritten.clear();
+                self.state = State::Idle;
+            }
+            return moved;
+        }
+        agent.tcp_room(now, WRITE_BYTES.saturating_sub(self.unwritten.len()));
+        self.chunk.resize(READ_BYTES, 0);
+        loop {
+            let room = agent.tcp_read_room().min(READ_BYTES);
+            let Some(space) = self.chunk.get_mut(..room).filter(|space| !space.is_empty()) else { break };
+            match stream.try_read(space) {
+                Ok(0) => broken = true,
+                Ok(read) => {
+                    agent.tcp_data(now, space.get(..read).unwrap_or_default());
+                    moved = true;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => broken = true,
+            }
+            break;
+        }
+        if broken {
+            agent.tcp_closed(now);
+        }
+        moved
+    }
+
+    /// When [`Self::pump`] has to be called although nothing came.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Closing(_, deadline) => Some(*deadline),
+            _ => None,
+        }
+    }
+
+    /// Waits until connecting is over (then with its result) or until the socket can be read or written. Can be
+    /// dropped at any time.
+    pub(crate) async fn ready(&mut self, wants_read: bool) -> Option<std::io::Result<()>> {
+        match &mut self.state {
+            State::Connecting(connecting) => {
+                let result = connecting.await;
+                Some(match result {
+                    Ok(stream) => {
+                        // Small writes go out at once, as the agent's do; a refusal of the option changes nothing.
+                        let _ = stream.set_nodelay(true);
+                        self.state = State::Open(stream);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.state = State::Idle;
+                        Err(error)
+                    }
+                })
+            }
+            State::Open(stream) | State::Closing(stream, _) => {
+                let interest = match (wants_read, !self.unwritten.is_empty()) {
+                    (true, true) => Interest::READABLE | Interest::WRITABLE,
+                    (true, false) => Interest::READABLE,
+                    (false, true) => Interest::WRITABLE,
+                    (false, false) => return std::future::pending().await,
+                };
+                // An error shows itself again in the next read or write.
+                let _ = stream.ready(interest).await;
+                None
+            }
+            State::Idle => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! One session at work: joins a client's socket, the judge, both ways of the network, the agent and the TCP port.
+//!
+//! All rules of the protocol live in the rooms it joins; here is only who is asked when. One task, one loop.
+
+use crate::agent::{Agent, AgentConfig, AgentEvent, EndReason};
+use crate::codec::{self, Message, message_type};
+use crate::fault::{Fault, Scheduled, When};
+use crate::hub::Hub;
+use crate::inspector::Inspector;
+use crate::link::{Link, LinkCounts};
+use crate::options::{AfterFlag, StartPublication};
+use crate::port::Port;
+use crate::rate::TOLERATED;
+use crate::report::{BreachKind, SessionState};
+use crate::service::Started;
+use crate::socket::{Frame, Socket};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::UnboundedReceiver;
+use uuid::Uuid;
+
+/// Frames for the client that wait in the service.
+const QUEUED_FRAMES: usize = 512;
+/// Bytes under way on one link before its sender has to wait.
+const LINK_BYTES: usize = 4 << 20;
+/// How long a client may keep its socket open after `channel_closed`.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Oversized payloads after the pause that are tolerated when they are punished.
+const OVERSIZED_TOLERATED: u32 = 10;
+
+/// What a session's task is told from outside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A client dialled.
+    Attach(Socket),
+    /// Something goes wrong.
+    Fault(Fault),
+    /// The client ended the session by the API.
+    EndByApi,
+}
+
+#[derive(Debug)]
+struct Due {
+    scheduled: Scheduled,
+    at: Option<Instant>,
+    messages: Option<u64>,
+}
+
+pub(crate) struct Session {
+    id: String,
+    index: usize,
+    hub: Rc<Hub>,
+    commands: UnboundedReceiver<Command>,
+    agent_config: AgentConfig,
+    agent: Option<Agent>,
+    inspector: Inspector,
+    uplink: Link,
+    downlink: Link,
+    port: Port,
+    socket: Option<Socket>,
+    opened: bool,
+    to_client: VecDeque<Frame>,
+    silent_until: Option<Instant>,
+    deaf_until: Option<Instant>,
+    agent_away_until: Option<Instant>,
+    schedule: Vec<Due>,
+    announced: bool,
+    rate_paused: bool,
+    oversized: u32,
+    last_activity: Instant,
+    ending: Option<(SessionState, String)>,
+    ended: Option<Instant>,
+    closes: Vec<Option<u16>>,
+    port_connected: bool,
+    rng: fastrand::Rng,
+}
+
+impl Session {
+    pub(crate) fn new(hub: Rc<Hub>, index: usize, started: &Started, commands: UnboundedReceiver<Command>) -> Self {
+        let options = &hub.options;
+        let mut rng = fastrand::Rng::with_seed(options.seed.wrapping_add(index as u64));
+        let mut agent_config = options.agent.clone();
+        agent_config.session_id.clone_from(&started.id);
+        agent_config.port.clone_from(&started.port);
+        let schedule = options.schedule.iter().cloned();
+        Self {
+            id: started.id.clone(),
+            index,
+            commands,
+            agent_config,
+            agent: None,
+            inspector: Inspector::new(options.inspector.clone()),
+            uplink: Link::new(options.uplink.clone(), rng.fork()),
+            downlink: Link::new(options.downlink.clone(), rng.fork()),
+            port: Port::default(),
+            socket: None,
+            opened: false,
+            to_client: VecDeque::new(),
+            silent_until: None,
+            deaf_until: None,
+            agent_away_until: None,
+            schedule: schedule.map(|scheduled| Due { scheduled, at: None, messages: None }).collect(),
+            announced: false,
+            rate_paused: false,
+            oversized: 0,
+            last_activity: Instant::now(),
+            ending: None,
+            ended: None,
+            closes: Vec::new(),
+            port_connected: false,
+            rng,
+            hub,
+        }
+    }
+
+    /// Runs until the session has ended and its client is gone.
+    pub(crate) async fn run(mut self) {
+        let mut arrived = Vec::new();
+        loop {
+            let now = Instant::now();
+            self.pass_time(now);
+            while self.pump(now) {}
+            self.publish();
+            if self.ended.is_some() && self.socket.is_none() && !self.port.is_closing() {
+                return;
+            }
+            let silent = self.silent_until.is_some();
+            let read = !silent && self.deaf_until.is_none() && self.has_room();
+            let wants_port = self.agent.as_ref().is_some_and(|agent| agent.tcp_read_room() > 0);
+            let deadline = self.deadline().map(tokio::time::Instant::from_std);
+            let (socket, inspector, out) = (&mut self.socket, &mut self.inspector, &mut self.to_client);
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(Instant::now(), command),
+                    None => return,
+                },
+                () = async {
+                    match socket {
+                        Some(socket) => socket.turn(out, read, !silent, &mut arrived, |frame| {
+                            if let Frame::Binary(bytes) = frame {
+                                inspector.to_client(Instant::now(), bytes);
+                            }
+                        }).await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
+                result = self.port.ready(wants_port) => if let Some(result) = result {
+                    self.port_result(Instant::now(), result);
+                },
+                () = async {
+                    match deadline {
+                        Some(at) => tokio::time::sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
+            }
+            let now = Instant::now();
+            for frame in arrived.drain(..) {
+                self.frame_from_client(now, frame);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.uplink.bytes() < LINK_BYTES && self.agent.as_ref().is_none_or(Agent::wants_frames)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let agent = self.agent.as_ref().filter(|_| self.to_client.len() < QUEUED_FRAMES);
+        let idle = self.ended.is_none().then(|| self.last_activity + self.hub.options.idle_limit);
+        let uplink = self.uplink.poll_timeout().filter(|_| self.agent.as_ref().is_some_and(Agent::wants_frames));
+        let downlink = self.downlink.poll_timeout().filter(|_| self.to_client.len() < QUEUED_FRAMES);
+        let judge = self.inspector.poll_timeout().filter(|_| self.socket.is_some());
+        let farewell = self.ended.filter(|_| self.socket.is_some()).map(|at| at + FAREWELL);
+        let schedule = self.schedule.iter().filter_map(|due| due.at).min();
+        let waits = [
+            agent.and_then(Agent::poll_timeout),
+            idle,
+            uplink,
+            downlink,
+            judge,
+            farewell,
+            schedule,
+            self.silent_until,
+            self.deaf_until,
+            self.agent_away_until,
+            self.port.poll_timeout(),
+        ];
+        waits.into_iter().flatten().min()
+    }
+
+    fn pass_time(&mut self, now: Instant) {
+        let past = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if past(&mut self.silent_until) | past(&mut self.deaf_until) {
+            self.inspector.forgive_acknowledgements();
+        }
+        if past(&mut self.agent_away_until) {
+            if let Some(agent) = &mut self.agent {
+                agent.transport_up(now);
+            }
+        }
+        if self.silent_until.is_none() && self.deaf_until.is_none() {
+            self.inspector.check(now);
+        }
+        if let Some(agent) = &mut self.agent {
+            if agent.poll_timeout().is_some_and(|at| at <= now) {
+                agent.handle_timeout(now);
+            }
+        }
+        if self.ended.is_none() && now >= self.last_activity + self.hub.options.idle_limit {
+            self.end(now, SessionState::Failed, "The session was idle for too long.");
+        }
+        let farewell_over = self.ended.is_some_and(|at| now >= at + FAREWELL);
+        if farewell_over && self.hub.options.after_flag != AfterFlag::Nothing {
+            if let Some(socket) = self.detach(None) {
+                socket.close(1000, "");
+            }
+        }
+        self.run_schedule(now);
+    }
+
+    fn run_schedule(&mut self, now: Instant) {
+        let count = self.inspector.traffic().messages_from_client;
+        let mut faults = Vec::new();
+        for due in &mut self.schedule {
+            let by_time = due.at.is_some_and(|at| at <= now);
+            let by_count = due.messages.is_some_and(|n| count >= n);
+            if by_time || by_count {
+                faults.push(due.scheduled.fault.clone());
+                (due.at, due.messages) = match due.scheduled.when {
+                    When::Every(period) => (Some(now + period), None),
+                    When::EveryMessages(n) => (None, Some(count + n.max(1))),
+                    When::After(_) | When::Messages(_) => (None, None),
+                };
+            }
+        }
+        for fault in faults {
+            self.fault(now, fault);
+        }
+    }
+
+    /// Moves everything that can move now; says whether to look again.
+    fn pump(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        if let Some(agent) = &mut self.agent {
+            while agent.wants_frames() {
+                let Some(frame) = self.uplink.poll(now) else { break };
+                agent.handle_frame(now, &frame);
+                moved = true;
+            }
+            moved |= self.port.pump(now, agent);
+            while self.downlink.bytes() < LINK_BYTES && self.to_client.len() < QUEUED_FRAMES {
+                let Some(frame) = agent.poll_frame(now) else { break };
+                self.downlink.send(now, frame);
+                self.last_activity = now;
+                moved = true;
+            }
+        }
+        while self.to_client.len() < QUEUED_FRAMES {
+            let Some(frame) = self.downlink.poll(now) else { break };
+            moved = true;
+            if self.opened {
+                self.to_client.push_back(Frame::Binary(frame));
+            } else {
+                self.pause_agent(now);
+            }
+        }
+        if self.hub.options.start_publication == StartPublication::After
+            && !self.announced
+            && self.inspector.is_complete()
+        {
+            self.announced = true;
+            self.publication(message_type::START_PUBLICATION);
+        }
+        while let Some(event) = self.agent.as_mut().and_then(Agent::poll_event) {
+            moved = true;
+            self.agent_event(now, event);
+        }
+        let drained = self.downlink.bytes() == 0;
+        if let Some((state, output)) = self.ending.take_if(|_| drained) {
+            self.end(now, state, &output);
+        }
+        moved
+    }
+
+    fn agent_event(&mut self, now: Instant, event: AgentEvent) {
+        match event {
+            AgentEvent::Connect(port) => {
+                let ports = &self.hub.options.ports;
+                match ports.iter().find(|(remote, _)| remote.to_string() == port) {
+                    Some((_, to)) => self.port.connect(*to),
+                    None => {
+                        let error = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
+                        if let Some(agent) = &mut self.agent {
+                            agent.tcp_refused(now, &error);
+                        }
+                    }
+                }
+            }
+            AgentEvent::CloseTcp => self.port.close(now),
+            AgentEvent::Ended(reason, output) => {
+                self.port.close(now);
+                let state = match reason {
+                    EndReason::Flag => SessionState::EndedByFlag,
+                    EndReason::Peer => SessionState::EndedBySshd,
+                    EndReason::Refused | EndReason::Handshake | EndReason::Disconnected => SessionState::Failed,
+                };
+                self.ending = Some((state, output));
+            }
+        }
+    }
+
+    fn port_result(&mut self, now: Instant, result: std::io::Result<()>) {
+        let Some(agent) = &mut self.agent else { return };
+        match result {
+            Ok(()) => {
+                self.port_connected = true;
+                agent.tcp_connected(now);
+            }
+            Err(error) => {
+                let port = &self.agent_config.port;
+                agent.tcp_refused(now, &format!("dial tcp 127.0.0.1:{port}: connect: {error}"));
+            }
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Attach(socket) => {
+                drop(self.detach(None));
+                self.socket = Some(socket);
+            }
+            Command::Fault(fault) => self.fault(now, fault),
+            Command::EndByApi => self.end(now, SessionState::EndedByApi, ""),
+        }
+    }
+
+    fn fault(&mut self, now: Instant, fault: Fault) {
+        match fault {
+            Fault::Close(code, reason) => {
+                if let Some(socket) = self.detach(None) {
+                    socket.close(code, &reason);
+                    self.pause_agent(now);
+                }
+            }
+            Fault::Reset => {
+                if let Some(socket) = self.detach(None) {
+                    socket.reset();
+                    self.pause_agent(now);
+                }
+            }
+            Fault::Drop => {
+                drop(self.detach(None));
+                self.pause_agent(now);
+            }
+            Fault::Silent(time) => self.silent_until = Some(now + time),
+            Fault::StopReading(time) => self.deaf_until = Some(now + time),
+            Fault::Pause => self.publication(message_type::PAUSE_PUBLICATION),
+            Fault::Start => self.publication(message_type::START_PUBLICATION),
+            Fault::ChannelClosed(output) => self.end(now, SessionState::Failed, &output),
+            Fault::Terminate => self.end(now, SessionState::EndedByAdmin, ""),
+            Fault::Text(text) => self.to_client.push_back(Frame::Text(text)),
+            Fault::Binary(bytes) => self.to_client.push_back(Frame::Binary(bytes.into())),
+            Fault::Inject(kind, payload) => {
+                if let Some(agent) = &mut self.agent {
+                    agent.inject(now, kind, payload.into());
+                }
+            }
+            Fault::AgentAway(time) => {
+                if let Some(agent) = &mut self.agent {
+                    agent.transport_lost();
+                    self.agent_away_until = Some(now + time);
+                }
+            }
+            Fault::Uplink(config) => self.uplink.set_config(config),
+            Fault::Downlink(config) => self.downlink.set_config(config),
+        }
+    }
+
+    /// Lets go of the client's socket, which ended with this close code.
+    fn detach(&mut self, code: Option<u16>) -> Option<Socket> {
+        let socket = self.socket.take()?;
+        self.closes.push(code);
+        self.opened = false;
+        self.to_client.clear();
+        self.downlink.clear();
+        self.silent_until = None;
+        self.deaf_until = None;
+        self.inspector.transport_lost();
+        Some(socket)
+    }
+
+    fn frame_from_client(&mut self, now: Instant, frame: Frame) {
+        if self.socket.is_none() {
+            return;
+        }
+        match frame {
+            Frame::Closed(code) => {
+                if let Some(socket) = self.detach(code) {
+                    socket.finish();
+                }
+                self.pause_agent(now);
+            }
+            Frame::Ping => self.inspector.ping(),
+            Frame::Text(text) if self.opened => self.inspector.text_from_client(&text),
+            Frame::Text(text) => self.open(now, &text),
+            Frame::Binary(_) if !self.opened => self.refuse_open(BreachKind::OpenMissing, "a binary frame came first"),
+            Frame::Binary(bytes) => {
+                self.last_activity = now;
+                self.inspector.from_client(now, &bytes);
+                self.enforce_limits(now, &bytes);
+                if self.ended.is_none() {
+                    self.uplink.send(now, bytes);
+                }
+                if self.schedule.iter().any(|due| due.messages.is_some()) {
+                    self.run_schedule(now);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, text: &str) {
+        let Some(open) = self.inspector.open(text) else {
+            return self.refuse_open(BreachKind::OpenMalformed, "the open message cannot be read");
+        };
+        let taken = self.hub.service.borrow_mut().take_token(&self.id, &open.token);
+        if let Err(kind) = taken {
+            return self.refuse_open(kind, "the token is not good");
+        }
+        self.opened = true;
+        let client_version = open.client_version;
+        self.hub.shared.update(|report| {
+            if let Some(session) = report.sessions.get_mut(self.index) {
+                session.opens += 1;
+                session.client_version = client_version;
+            }
+        });
+        if self.ended.is_some() {
+            return self.say_closed("");
+        }
+        if self.agent.is_none() {
+            self.agent = Some(Agent::new(now, epoch_ms(), self.agent_config.clone(), self.rng.fork()));
+            for due in &mut self.schedule {
+                match due.scheduled.when {
+                    When::After(time) | When::Every(time) => due.at = Some(now + time),
+                    When::Messages(n) | When::EveryMessages(n) => due.messages = Some(n),
+                }
+            }
+        }
+        if self.hub.options.start_publication == StartPublication::Before {
+            self.publication(message_type::START_PUBLICATION);
+        }
+        self.tell_agent(now, message_type::START_PUBLICATION);
+        self.run_schedule(now);
+    }
+
+    fn refuse_open(&mut self, kind: BreachKind, detail: &str) {
+        self.hub.shared.update(|report| report.breach(kind, Some(&self.id), detail));
+        if let Some(socket) = self.detach(None) {
+            socket.close(1008, "");
+        }
+    }
+
+    fn enforce_limits(&mut self, now: Instant, frame: &Bytes) {
+        if self.ended.is_some() {
+            return;
+        }
+        if self.hub.options.limits {
+            let too_fast = self.inspector.too_fast_for(now);
+            if too_fast >= TOLERATED * 2 {
+                return self.end(now, SessionState::Failed, "");
+            }
+            if too_fast >= TOLERATED && !self.rate_paused {
+                self.rate_paused = true;
+                let detail = format!("{} messages in one second", self.inspector.traffic().peak_per_second);
+                self.hub.shared.update(|report| report.breach(BreachKind::Rate, Some(&self.id), detail));
+                self.publication(message_type::PAUSE_PUBLICATION);
+            } else if too_fast.is_zero() && self.rate_paused {
+                self.rate_paused = false;
+                self.publication(message_type::START_PUBLICATION);
+            }
+        }
+        let Some(limit) = self.hub.options.payload_kill else { return };
+        if Message::decode(frame).is_ok_and(|m| m.name() == message_type::INPUT && m.payload.len() > limit) {
+            if self.oversized == 0 {
+                self.publication(message_type::PAUSE_PUBLICATION);
+            }
+            self.oversized += 1;
+            if self.oversized > OVERSIZED_TOLERATED {
+                self.end(now, SessionState::Failed, "");
+            }
+        }
+    }
+
+    fn end(&mut self, now: Instant, state: SessionState, output: &str) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(now);
+        self.ending = None;
+        self.port.close(now);
+        self.agent = None;
+        self.uplink.clear();
+        self.hub.service.borrow_mut().ended(&self.id);
+        let silently = state == SessionState::EndedByFlag && self.hub.options.after_flag == AfterFlag::Nothing;
+        self.hub.shared.update(|report| {
+            if let Some(session) = report.sessions.get_mut(self.index) {
+                session.state = state;
+                session.closed_output = (!silently).then(|| output.to_owned());
+            }
+        });
+        if !silently {
+            self.say_closed(output);
+        }
+    }
+
+    fn say_closed(&mut self, output: &str) {
+        if self.opened {
+            let id = self.fresh_id();
+            let message = codec::channel_closed(&self.id, output, id, epoch_ms());
+            self.to_client.push_back(Frame::Binary(message.encode()));
+        }
+    }
+
+    fn publication(&mut self, name: &str) {
+        if self.opened {
+            let message = codec::publication(name, self.fresh_id(), epoch_ms());
+            self.to_client.push_back(Frame::Binary(message.encode()));
+        }
+    }
+
+    fn pause_agent(&mut self, now: Instant) {
+        if self.hub.options.pause_agent_while_away && !self.opened {
+            self.tell_agent(now, message_type::PAUSE_PUBLICATION);
+        }
+    }
+
+    fn tell_agent(&mut self, now: Instant, name: &str) {
+        let frame = codec::publication(name, self.fresh_id(), epoch_ms()).encode();
+        if let Some(agent) = &mut self.agent {
+            agent.handle_frame(now, &frame);
+        }
+    }
+
+    fn fresh_id(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid()
+    }
+
+    fn publish(&mut self) {
+        let breaches = self.inspector.take_breaches();
+        let (uplink, downlink): (LinkCounts, LinkCounts) = (self.uplink.counts(), self.downlink.counts());
+        self.hub.shared.update(|report| {
+            for (kind, detail) in breaches {
+                report.breach(kind, Some(&self.id), detail);
+            }
+            let Some(session) = report.sessions.get_mut(self.index) else { return };
+            session.connected = self.socket.is_some();
+            session.traffic = self.inspector.traffic();
+            session.handshake_complete = self.inspector.is_complete();
+            session.terminate_flag = self.inspector.has_terminated();
+            session.port_connected = self.port_connected;
+            session.uplink = uplink;
+            session.downlink = downlink;
+            if let Some(agent) = &self.agent {
+                session.agent = agent.counts();
+            }
+            if session.client_closes.len() != self.closes.len() {
+                session.client_closes.clone_from(&self.closes);
+            }
+            if session.client_id.is_none() {
+                session.client_id = self.inspector.client_id().map(str::to_owned);
+            }
+            if session.handshake_client_version.is_none() {
+                session.handshake_client_version = self.inspector.client_version().map(str::to_owned);
+            }
+        });
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn epoch_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

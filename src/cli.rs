@@ -221,7 +221,7 @@ struct Flags {
     )]
     profile: Option<String>,
 
-    /// AWS region [default: AWS_REGION, or the profile's]
+    /// AWS region [default: AWS_REGION, or profile's]
     #[arg(
         long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(),
         long_help = "The region that the target is in, such as eu-west-1. [default: AWS_REGION, AWS_DEFAULT_REGION, or \
@@ -244,7 +244,7 @@ struct Flags {
     )]
     connect_timeout: u32,
 
-    /// Limit for resuming a lost connection
+    /// Limit for resuming a session
     #[arg(
         long, value_name = "SECS", default_value_t = RESUME_SECONDS,
         long_help = "How long to try to resume the session when its connection is lost, while ssh waits. 0 gives up at once."
@@ -272,9 +272,9 @@ struct Flags {
     #[arg(long, hide_short_help = true)]
     debug: bool,
 
-    /// Colour of messages
+    /// Colour: on, off, auto
     #[arg(
-        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto,
+        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_possible_values = true,
         long_help = "Whether messages on stderr are coloured. \"auto\" means on a terminal, unless NO_COLOR is set."
     )]
     color: Color,

@@ -57,6 +57,8 @@ pub const MAX_PAYLOAD: usize = 1024;
 /// handshake as complete a moment before it is, and acknowledges and loses what arrives in between; sshd speaks first,
 /// so waiting costs a login nothing. The limit is for services that wait for the client to speak.
 const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
+/// The handshake's response is the first message of ours.
+const RESPONSE_SEQUENCE: i64 = 0;
 /// Bytes taken from stdin ahead of the pace. They wait here and not in the window, so that small writes are joined
 /// while they wait; at the service's pace this is 4 ms.
 const LOOKAHEAD: usize = 4 * MAX_PAYLOAD;
@@ -95,7 +97,7 @@ pub enum Event {
     Unsupported(String),
     /// The agent says that the port could not be connected to.
     PortRefused,
-    /// The agent has the terminate flag, and so all bytes before it.
+    /// The agent has acknowledged the terminate flag and everything before it.
     Ended,
     /// A pause lasts too long with data waiting: the socket should be replaced.
     Stalled,
@@ -183,7 +185,6 @@ pub struct Channel {
     output_bytes: usize,
     events: VecDeque<Event>,
     agent_version: Option<String>,
-    acknowledges_once: bool,
     ending: Option<Ending>,
     terminate_sequence: Option<i64>,
     bytes_sent: u64,
@@ -210,7 +211,6 @@ impl Channel {
             output_bytes: 0,
             events: VecDeque::new(),
             agent_version: None,
-            acknowledges_once: false,
             ending: None,
             terminate_sequence: None,
             bytes_sent: 0,
@@ -295,7 +295,9 @@ impl Channel {
             self.events.push_back(Event::Unsupported("the agent's handshake request cannot be read".into()));
             return;
         };
-        self.acknowledges_once = is_before(&request.agent_version, ACKNOWLEDGES_AGAIN);
+        if is_before(&request.agent_version, ACKNOWLEDGES_AGAIN) {
+            self.outgoing.acknowledges_once();
+        }
         let answer = request.answer();
         self.store(now, PayloadType::HANDSHAKE_RESPONSE, answer.payload.into());
         self.agent_version = Some(request.agent_version);
@@ -307,6 +309,8 @@ impl Channel {
             return;
         }
         self.phase = Phase::AwaitingFirstOutput { until: now + FIRST_OUTPUT_WAIT };
+        // The agent completes the handshake with the response in hand, and may acknowledge it later, or never.
+        self.outgoing.acknowledged(now, RESPONSE_SEQUENCE);
         self.events.push_back(Event::Ready { agent_version: self.agent_version.clone().unwrap_or_default() });
         let message = handshake::Complete::parse(payload).customer_message;
         if !message.is_empty() {
@@ -318,13 +322,14 @@ impl Channel {
         let acknowledgement = Acknowledgement::parse(payload).ok_or(Ignored::Acknowledgement)?;
         self.end_pause();
         let was_waiting = self.outgoing.acknowledged(now, acknowledgement.sequence);
-        if self.acknowledges_once && self.bytes_received > 0 {
+        if self.bytes_received > 0 {
             self.outgoing.presume_delivered();
         }
         if !was_waiting {
             return Err(Ignored::NotWaiting);
         }
-        if self.terminate_sequence == Some(acknowledgement.sequence) {
+        // The flag's acknowledgement alone says little: the agent acknowledges what it keeps out of order too.
+        if self.terminate_sequence.is_some() && self.outgoing.is_idle() {
             self.events.push_back(Event::Ended);
         }
         Ok(())
@@ -429,7 +434,7 @@ impl Channel {
         self.acknowledgements_in_a_row = 0;
         if let Some(pause) = &mut self.pause {
             let probe = self.outgoing.awaits_acknowledgement() && pause.take_probe(now);
-            return if probe { self.outgoing.transmit_oldest(now) } else { None };
+            return if probe { self.outgoing.transmit_probe(now) } else { None };
         }
         if !self.outgoing.has_due() {
             self.store_next(now);

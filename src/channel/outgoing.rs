@@ -17,12 +17,15 @@ use super::window::{Acknowledged, Window};
 const MAX_MESSAGES: usize = 2048;
 /// How far the oldest unacknowledged message may lag behind the newest: half of what the agent keeps out of order.
 const MAX_SPAN: i64 = 50_000;
-/// Timeouts in a row, without any acknowledgement, after which only the oldest message is sent again. The agent
+/// Timeouts in a row, without any acknowledgement, after which only one message is sent again each time. The agent
 /// acknowledges nothing while sshd reads slowly, and to send it the whole window each time would only burden it.
 const PROBE_AFTER: u32 = 3;
 /// Agents before 3.2.1041.0 never acknowledge a message a second time. A message resent this often, each time with a
 /// later one acknowledged after it, was delivered to such an agent: it would have acknowledged it otherwise.
 const WITNESSED_RESENDS: u32 = 12;
+/// With such agents, a message resent this often no longer takes room in the window: a window full of messages that
+/// will never be acknowledged would let nothing through whose acknowledgement could tell.
+const SUSPECTED_RESENDS: u32 = 3;
 
 /// A message that was sent and not yet acknowledged.
 #[derive(Debug)]
@@ -33,7 +36,9 @@ struct InFlight {
     sent: Option<Instant>,
     /// Whether its acknowledgement will tell the round trip: user data, sent once, never overdue (Karn's rule).
     tells_round_trip: bool,
-    /// Resends on this connection after which something sent later was acknowledged.
+    /// Resends on this connection.
+    resends: u32,
+    /// Those of them after which something sent later was acknowledged.
     witnessed: u32,
 }
 
@@ -56,6 +61,8 @@ pub(super) struct Outgoing {
     latest_acknowledged: Option<Instant>,
     resent: u64,
     acknowledged_messages: u64,
+    /// The agent never acknowledges a message a second time.
+    acknowledges_once: bool,
 }
 
 impl Outgoing {
@@ -74,6 +81,7 @@ impl Outgoing {
             latest_acknowledged: None,
             resent: 0,
             acknowledged_messages: 0,
+            acknowledges_once: false,
         }
     }
 
@@ -133,7 +141,7 @@ impl Outgoing {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.in_flight_bytes += payload_bytes;
-        let message = InFlight { frame, payload_bytes, sent: None, tells_round_trip, witnessed: 0 };
+        let message = InFlight { frame, payload_bytes, sent: None, tells_round_trip, resends: 0, witnessed: 0 };
         self.in_flight.insert(sequence, message);
         self.due.insert(sequence);
     }
@@ -149,11 +157,22 @@ impl Outgoing {
         self.transmit(now, sequence)
     }
 
-    /// The oldest unacknowledged message, which goes out at `now` as a probe.
-    pub(super) fn transmit_oldest(&mut self, now: Instant) -> Option<Bytes> {
-        let sequence = *self.in_flight.first_key_value()?.0;
+    /// One unacknowledged message, which goes out at `now` to ask whether the peer answers again.
+    pub(super) fn transmit_probe(&mut self, now: Instant) -> Option<Bytes> {
+        let sequence = self.probe()?;
         self.due.remove(&sequence);
         self.transmit(now, sequence)
+    }
+
+    /// The message to ask with: the oldest, since the agent takes it first. One that acknowledges only once may have
+    /// the oldest already and would be asked in vain, so there they take turns.
+    fn probe(&self) -> Option<i64> {
+        let mut messages = self.in_flight.iter();
+        let probe = match self.acknowledges_once {
+            true => messages.min_by_key(|(_, message)| message.sent),
+            false => messages.next(),
+        };
+        probe.map(|(sequence, _)| *sequence)
     }
 
     fn transmit(&mut self, now: Instant, sequence: i64) -> Option<Bytes> {
@@ -161,6 +180,10 @@ impl Outgoing {
         if let Some(sent) = message.sent.replace(now) {
             message.tells_round_trip = false;
             self.resent += 1;
+            message.resends += 1;
+            if self.acknowledges_once && message.resends == SUSPECTED_RESENDS {
+                self.in_flight_bytes -= message.payload_bytes;
+            }
             if self.latest_acknowledged.is_some_and(|latest| latest > sent) {
                 message.witnessed += 1;
             }
@@ -188,7 +211,9 @@ impl Outgoing {
 
     fn remove(&mut self, sequence: i64) -> Option<InFlight> {
         let message = self.in_flight.remove(&sequence)?;
-        self.in_flight_bytes -= message.payload_bytes;
+        if !self.acknowledges_once || message.resends < SUSPECTED_RESENDS {
+            self.in_flight_bytes -= message.payload_bytes;
+        }
         self.due.remove(&sequence);
         Some(message)
     }
@@ -222,8 +247,8 @@ impl Outgoing {
             self.drop_stale_transmissions();
         }
         if self.transmissions.is_empty() && self.due.is_empty() {
-            // Everything is overdue and held back: the oldest asks whether the peer answers again.
-            self.due.extend(self.in_flight.first_key_value().map(|(oldest, _)| *oldest));
+            // Everything is overdue and held back.
+            self.due.extend(self.probe());
         }
     }
 
@@ -267,13 +292,27 @@ impl Outgoing {
         self.round_trip.reset();
         self.window.new_path(self.next_sequence);
         self.latest_acknowledged = None;
-        self.in_flight.values_mut().for_each(|message| message.witnessed = 0);
+        for message in self.in_flight.values_mut() {
+            message.resends = 0;
+            message.witnessed = 0;
+        }
+        self.in_flight_bytes = self.in_flight.values().map(|message| message.payload_bytes).sum();
     }
 
-    /// Drops the oldest message if an agent that never acknowledges twice must have it (see [`WITNESSED_RESENDS`]).
+    /// The agent is of the kind that never acknowledges a message a second time. To be said before any data is sent.
+    pub(super) fn acknowledges_once(&mut self) {
+        self.acknowledges_once = true;
+    }
+
+    /// Drops what such an agent must have (see [`WITNESSED_RESENDS`]). To be called only once bytes have come from
+    /// sshd: before it is connected, the agent refuses messages without a word.
     pub(super) fn presume_delivered(&mut self) {
-        let oldest = self.in_flight.first_key_value().filter(|(_, message)| message.witnessed >= WITNESSED_RESENDS);
-        if let Some(sequence) = oldest.map(|(sequence, _)| *sequence) {
+        if !self.acknowledges_once {
+            return;
+        }
+        let presumed = self.in_flight.iter().filter(|(_, message)| message.witnessed >= WITNESSED_RESENDS);
+        let presumed: Vec<i64> = presumed.map(|(sequence, _)| *sequence).collect();
+        for sequence in presumed {
             self.remove(sequence);
         }
     }

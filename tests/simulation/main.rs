@@ -1,0 +1,65 @@
+//! The client's channel joined to the stand-in's agent through a seeded network and a virtual clock.
+//!
+//! One seed is one world: a network, an agent, what is written when, what breaks when, and how it ends. Every world is
+//! judged by the same invariants (`world.rs`). `SIM_SEED=n cargo test --test simulation` replays one world, and
+//! `SIM_WORLDS=n` sets how many are run.
+
+mod script;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use script::Script;
+use world::{Summary, World};
+
+/// Worlds in an ordinary run.
+const WORLDS: u64 = 20_000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn run(seed: u64) -> Result<Summary, String> {
+    World::new(Script::of(seed)).run()
+}
+
+#[test]
+fn every_world_keeps_the_promises() {
+    if let Some(seed) = number("SIM_SEED") {
+        println!("{:#?}", Script::of(seed));
+        println!("{:#?}", run(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}")));
+        return;
+    }
+    let worlds = number("SIM_WORLDS").unwrap_or(WORLDS);
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut total = Summary::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= worlds {
+                return Ok(total);
+            }
+            match run(seed) {
+                Ok(summary) => total.add(&summary),
+                Err(broken) => {
+                    next.store(worlds, Ordering::Relaxed);
+                    return Err(format!("{broken}\nreplay: SIM_SEED={seed} cargo test --test simulation"));
+                }
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(2, usize::from);
+    let results: Vec<Result<Summary, String>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let mut total = Summary::default();
+    for result in results {
+        total.add(&result.unwrap_or_else(|broken| panic!("{broken}")));
+    }
+    println!("{worlds} worlds: {total:?}");
+    // A world in which nothing happens proves nothing.
+    assert!(total.bytes_up > worlds * 1000 && total.bytes_down > worlds * 1000, "{total:?}");
+    assert!(total.client_resends > 0 && total.agent_resends > 0 && total.cuts > worlds / 4, "{total:?}");
+}

@@ -1,0 +1,163 @@
+//! What a seed means: the network, the agent, and everything that happens to them.
+
+use std::time::Duration;
+
+use standin::{AgentConfig, LinkConfig};
+
+/// Something that begins at a time after the start, and how long it lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spell {
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
+}
+
+/// Bytes that become available at a time after the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write {
+    pub(crate) at: Duration,
+    pub(crate) bytes: usize,
+}
+
+/// Who ends the session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ender {
+    /// The client, after everything was acknowledged.
+    ClientWhenAcknowledged,
+    /// The client, right behind its last byte.
+    ClientAtOnce,
+    /// sshd closes its connection.
+    Peer,
+    /// The service closes the channel.
+    Service,
+}
+
+/// One world, before it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    pub(crate) seed: u64,
+    pub(crate) agent: AgentConfig,
+    /// How long the agent takes to connect to sshd.
+    pub(crate) connect: Duration,
+    pub(crate) up: LinkConfig,
+    pub(crate) down: LinkConfig,
+    pub(crate) paced: bool,
+    /// Written by ssh.
+    pub(crate) upload: Vec<Write>,
+    /// Written by sshd.
+    pub(crate) download: Vec<Write>,
+    /// The client's socket is away; frames under way are lost.
+    pub(crate) client_cuts: Vec<Spell>,
+    /// The agent's socket is away.
+    pub(crate) agent_cuts: Vec<Spell>,
+    /// The client is told to pause; `lasts` of zero means that it is never told to go on.
+    pub(crate) pauses: Vec<Spell>,
+    /// sshd reads nothing.
+    pub(crate) peer_stalls: Vec<Spell>,
+    /// ssh reads nothing.
+    pub(crate) reader_stalls: Vec<Spell>,
+    /// When somebody ends the session whatever its state; otherwise it ends when all is delivered.
+    pub(crate) ends_at: Option<Duration>,
+    pub(crate) ender: Ender,
+}
+
+impl Script {
+    /// The script of a seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut dice = Dice(fastrand::Rng::with_seed(seed));
+        let span = dice.pick(&[50, 500, 5_000]);
+        let calm = dice.one_in(4);
+        Self {
+            seed,
+            agent: dice.agent(),
+            connect: dice.up_to(20),
+            // The agent does not check digests: no client can mend what is changed on the way up.
+            up: if calm { LinkConfig::default() } else { LinkConfig { corrupt: 0.0, ..dice.link() } },
+            down: if calm { LinkConfig::default() } else { dice.link() },
+            paced: !dice.one_in(4),
+            upload: dice.writes(span),
+            download: dice.writes(span),
+            client_cuts: dice.spells(3, span, 3_000),
+            agent_cuts: if dice.one_in(3) { dice.spells(2, span, 3_000) } else { vec![] },
+            pauses: if dice.one_in(3) { dice.spells(2, span, 1_000) } else { vec![] },
+            peer_stalls: if dice.one_in(4) { dice.spells(2, span, 20_000) } else { vec![] },
+            reader_stalls: if dice.one_in(4) { dice.spells(2, span, 5_000) } else { vec![] },
+            ends_at: dice.one_in(5).then(|| dice.up_to(span * 2)),
+            ender: dice.pick(&[Ender::ClientWhenAcknowledged, Ender::ClientAtOnce, Ender::Peer, Ender::Service]),
+        }
+    }
+}
+
+struct Dice(fastrand::Rng);
+
+impl Dice {
+    fn one_in(&mut self, n: u32) -> bool {
+        self.0.u32(..n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.0.usize(..choices.len())]
+    }
+
+    fn up_to(&mut self, millis: u64) -> Duration {
+        Duration::from_micros(self.0.u64(..=millis * 1000))
+    }
+
+    fn agent(&mut self) -> AgentConfig {
+        AgentConfig {
+            version: self.pick(&["3.3.2299.0", "3.2.1041.0", "3.2.1040.0", "3.1.0.0"]).to_owned(),
+            spacing: self.pick(&[Duration::ZERO, Duration::from_millis(1)]),
+            request_delay: self.up_to(50),
+            complete_delay: self.up_to(20),
+            complete_gap: self.up_to(5),
+            complete_before_ack: self.one_in(2),
+            duplicate_request: self.one_in(4),
+            refuse_first: if self.one_in(4) { self.0.u32(..5) } else { 0 },
+            unknown_action: false,
+            customer_message: self.pick(&["", "hello"]).to_owned(),
+            ..AgentConfig::default()
+        }
+    }
+
+    fn link(&mut self) -> LinkConfig {
+        let chance = |dice: &mut Self, most: f64| if dice.one_in(2) { dice.0.f64() * most } else { 0.0 };
+        LinkConfig {
+            loss: chance(self, 0.3),
+            duplicate: chance(self, 0.2),
+            reorder: chance(self, 0.3),
+            reorder_by: self.up_to(300),
+            corrupt: chance(self, 0.05),
+            delay: self.pick(&[0, 1, 20, 100, 250, 2_000]).min(if self.one_in(4) { 2_000 } else { 100 }).millis(),
+            jitter: if self.one_in(3) { self.up_to(2_000) } else { self.up_to(20) },
+            frames_per_second: if self.one_in(6) { Some(self.0.u32(20..500)) } else { None },
+            ..LinkConfig::default()
+        }
+    }
+
+    fn writes(&mut self, span: u64) -> Vec<Write> {
+        let most = self.pick(&[10, 2_000, 2_000, 20_000]);
+        let count = self.0.usize(..12);
+        let mut writes: Vec<Write> =
+            (0..count).map(|_| Write { at: self.up_to(span), bytes: self.0.usize(1..=most) }).collect();
+        writes.sort_by_key(|write| write.at);
+        writes
+    }
+
+    fn spells(&mut self, most: usize, span: u64, lasts: u64) -> Vec<Spell> {
+        let count = self.0.usize(..=most);
+        let spell = |dice: &mut Self| Spell {
+            at: dice.up_to(span),
+            lasts: if dice.one_in(4) { Duration::ZERO } else { dice.up_to(lasts) },
+        };
+        (0..count).map(|_| spell(self)).collect()
+    }
+}
+
+trait Millis {
+    fn millis(self) -> Duration;
+}
+
+impl Millis for u64 {
+    fn millis(self) -> Duration {
+        Duration::from_millis(self)
+    }
+}

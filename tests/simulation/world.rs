@@ -2,7 +2,8 @@
 //!
 //! Invariants: bytes arrive as they were sent, in order, both ways; nothing acknowledged is missing at the end; no
 //! rule of the protocol is broken (the stand-in's judge looks at every frame); memory stays within its bounds; the
-//! pace stays below the service's limit; a round trip is never measured shorter than the path; and the world ends.
+//! pace stays below the service's limit; a round trip is never measured shorter than the path; a new socket carries
+//! again at once what was not acknowledged on the old one; and the world ends.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const MEMORY: usize = (256 << 10) + (64 << 10) + 2 * (4 << 20) + (256 << 10);
 const SERVICE_LIMIT: u64 = 1000;
 /// How long the tunnel waits for an old agent's acknowledgements at the end before it asks the API to end the session.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How soon after a new socket the first unacknowledged message must be on it: less than any retransmission timeout.
+const RESENT_WITHIN: Duration = Duration::from_millis(50);
 /// First agent that acknowledges duplicates.
 const ACKNOWLEDGES_AGAIN: [u64; 4] = [3, 2, 1041, 0];
 
@@ -144,6 +147,8 @@ pub(crate) struct World {
     peer_stalls: Spells,
     reader_stalls: Spells,
     connects_at: Option<Instant>,
+    /// A new socket on which something has to be sent again: by when, and how much had been sent again before.
+    resend_due: Option<(Instant, u64)>,
     /// The session is over for the service; this is said to the client when it is attached.
     closing: Option<Bytes>,
     ending: Option<Instant>,
@@ -174,6 +179,7 @@ impl World {
             peer_stalls: Spells::new(script.peer_stalls.clone()),
             reader_stalls: Spells::new(script.reader_stalls.clone()),
             connects_at: None,
+            resend_due: None,
             closing: None,
             ending: None,
             over: false,
@@ -229,6 +235,8 @@ impl World {
                 // ResumeSession says that there is no such session any more.
                 self.over = true;
             }
+            let waits = self.channel.awaits_acknowledgement();
+            self.resend_due = waits.then(|| (now + RESENT_WITHIN, self.channel.stats().resent));
             self.channel.transport_up();
             moved = true;
         }
@@ -260,6 +268,7 @@ impl World {
 
     fn cut_client(&mut self) {
         self.summary.cuts += 1;
+        self.resend_due = None;
         self.channel.transport_lost();
         self.judge.transport_lost();
         self.up.clear();
@@ -442,6 +451,11 @@ impl World {
         if self.agent.is_frozen() {
             return Err("the agent's reader is frozen".into());
         }
+        if let Some((_, before)) = self.resend_due.take_if(|(at, _)| *at <= self.now)
+            && self.channel.stats().resent == before
+        {
+            return Err("nothing was sent again on the new socket".into());
+        }
         let memory = self.channel.buffered_bytes();
         self.summary.most_memory = self.summary.most_memory.max(memory);
         if memory > MEMORY {
@@ -460,11 +474,20 @@ impl World {
         let writes = [&self.upload, &self.download].into_iter().filter_map(|stream| stream.writes.front());
         let writes = writes.map(|write| self.start + write.at);
         let end = self.script.ends_at.filter(|_| self.ending.is_none()).map(|at| self.start + at);
+        let resend = self.resend_due.map(|(at, _)| at);
         let patience = self.patience_ends().filter(|_| self.is_old() && self.closing.is_none());
         let down = self.down.poll_timeout().filter(|_| self.channel.wants_frames());
         let up = self.up.poll_timeout().filter(|_| self.agent.wants_frames());
-        let machines =
-            [self.channel.poll_timeout(self.now), self.agent.poll_timeout(), up, down, self.connects_at, end, patience];
+        let machines = [
+            self.channel.poll_timeout(self.now),
+            self.agent.poll_timeout(),
+            up,
+            down,
+            self.connects_at,
+            end,
+            patience,
+            resend,
+        ];
         let next = machines.into_iter().flatten().chain(spells).chain(writes).min();
         let Some(next) = next else {
             return Err(format!("nothing will ever happen again after {:?}: {}", self.now - self.start, self.state()));

@@ -94,7 +94,7 @@ fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incomi
     let hub = hub.clone();
     tokio::task::spawn_local(async move {
         if let Ok(upgraded) = upgraded.await {
-            hub.tell(&id, Command::Attach(Socket::new(upgraded, tcp).await));
+            hub.tell(&id, Command::Attach(Box::new(Socket::new(upgraded, tcp).await)));
         }
     });
     let mut response = plain(StatusCode::SWITCHING_PROTOCOLS, "", "");

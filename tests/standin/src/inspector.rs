@@ -437,10 +437,10 @@ impl Inspector {
             return;
         }
         self.ids_in_order.push_back(message.id);
-        if self.ids_in_order.len() > REMEMBERED {
-            if let Some(old) = self.ids_in_order.pop_front() {
-                self.ids.remove(&old);
-            }
+        if self.ids_in_order.len() > REMEMBERED
+            && let Some(old) = self.ids_in_order.pop_front()
+        {
+            self.ids.remove(&old);
         }
     }
 }

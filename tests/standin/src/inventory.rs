@@ -43,11 +43,12 @@ pub fn describe(nodes: &[Node], version: &str, request: &Value, epoch: f64) -> R
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let page: Vec<Value> = found.iter().skip(from).take(size).map(|node| entry(node, version, epoch)).collect();
-    let mut answer = json!({ "InstanceInformationList": page });
-    if from + size < found.len() {
-        answer["NextToken"] = format!("{TOKEN_PREFIX}{}", from + size).into();
-    }
-    Ok(answer)
+    let next = from.saturating_add(size);
+    Ok(if next < found.len() {
+        json!({ "InstanceInformationList": page, "NextToken": format!("{TOKEN_PREFIX}{next}") })
+    } else {
+        json!({ "InstanceInformationList": page })
+    })
 }
 
 fn read_filters(request: &Value, list: &str, key: &str, values: &str) -> Result<Vec<(String, Vec<String>)>, ApiError> {

@@ -170,10 +170,10 @@ impl Drop for Server {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        if self.options.ca_pem_path.is_none() {
-            if let Some(path) = &self.ca_pem_path {
-                let _ = std::fs::remove_file(path);
-            }
+        if self.options.ca_pem_path.is_none()
+            && let Some(path) = &self.ca_pem_path
+        {
+            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -177,8 +177,8 @@ impl Service {
         };
         match result {
             Ok((mut json, effect)) => {
-                if empty_token && operation == "StartSession" {
-                    json["TokenValue"] = "".into();
+                if let Some(token) = json.get_mut("TokenValue").filter(|_| empty_token) {
+                    *token = "".into();
                 }
                 answer.result = Ok(json);
                 answer.effect = effect;

@@ -34,7 +34,7 @@ const OVERSIZED_TOLERATED: u32 = 10;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A client dialled.
-    Attach(Socket),
+    Attach(Box<Socket>),
     /// Something goes wrong.
     Fault(Fault),
     /// The client ended the session by the API.
@@ -196,27 +196,28 @@ impl Session {
         if past(&mut self.silent_until) | past(&mut self.deaf_until) {
             self.inspector.forgive_acknowledgements();
         }
-        if past(&mut self.agent_away_until) {
-            if let Some(agent) = &mut self.agent {
-                agent.transport_up(now);
-            }
+        if past(&mut self.agent_away_until)
+            && let Some(agent) = &mut self.agent
+        {
+            agent.transport_up(now);
         }
         if self.silent_until.is_none() && self.deaf_until.is_none() {
             self.inspector.check(now);
         }
-        if let Some(agent) = &mut self.agent {
-            if agent.poll_timeout().is_some_and(|at| at <= now) {
-                agent.handle_timeout(now);
-            }
+        if let Some(agent) = &mut self.agent
+            && agent.poll_timeout().is_some_and(|at| at <= now)
+        {
+            agent.handle_timeout(now);
         }
         if self.ended.is_none() && now >= self.last_activity + self.hub.options.idle_limit {
             self.end(now, SessionState::Failed, "The session was idle for too long.");
         }
         let farewell_over = self.ended.is_some_and(|at| now >= at + FAREWELL);
-        if farewell_over && self.hub.options.after_flag != AfterFlag::Nothing {
-            if let Some(socket) = self.detach(None) {
-                socket.close(1000, "");
-            }
+        if farewell_over
+            && self.hub.options.after_flag != AfterFlag::Nothing
+            && let Some(socket) = self.detach(None)
+        {
+            socket.close(1000, "");
         }
         self.run_schedule(now);
     }
@@ -330,7 +331,7 @@ impl Session {
         match command {
             Command::Attach(socket) => {
                 drop(self.detach(None));
-                self.socket = Some(socket);
+                self.socket = Some(*socket);
             }
             Command::Fault(fault) => self.fault(now, fault),
             Command::EndByApi => self.end(now, SessionState::EndedByApi, ""),

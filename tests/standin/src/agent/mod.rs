@@ -207,11 +207,13 @@ impl Agent {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.step(now);
         if now >= self.next_tick {
-            if !self.paused && self.transport && self.phase != Phase::Ended {
-                if let Some(frame) = self.outgoing.tick(now) {
-                    self.counts.retransmissions += 1;
-                    self.out.push_back(frame);
-                }
+            if !self.paused
+                && self.transport
+                && self.phase != Phase::Ended
+                && let Some(frame) = self.outgoing.tick(now)
+            {
+                self.counts.retransmissions += 1;
+                self.out.push_back(frame);
             }
             while self.next_tick <= now {
                 self.next_tick += self.config.tick.max(Duration::from_micros(100));

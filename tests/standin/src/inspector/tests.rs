@@ -1,5 +1,8 @@
 use super::*;
 
+type OpenCase = (fn(&mut serde_json::Value), &'static [BreachKind]);
+type HeaderCase = (fn(&mut Message), BreachKind);
+
 struct Bench {
     now: Instant,
     inspector: Inspector,
@@ -106,7 +109,7 @@ fn the_official_client_is_innocent() {
 
 #[test]
 fn the_open_message_is_checked() {
-    let cases: [(fn(&mut serde_json::Value), &[BreachKind]); 8] = [
+    let cases: [OpenCase; 8] = [
         (|_| {}, &[]),
         (|j| j["MessageSchemaVersion"] = "1".into(), &[BreachKind::OpenMalformed]),
         (|j| j["RequestId"] = "8A8AD8A5-DED7-4E03-BCC7-CC5C7615DE95".into(), &[BreachKind::OpenMalformed]),
@@ -133,7 +136,7 @@ fn the_client_id_stays_and_the_request_id_changes() {
 
 #[test]
 fn every_field_of_the_header_is_checked() {
-    let cases: [(fn(&mut Message), BreachKind); 6] = [
+    let cases: [HeaderCase; 6] = [
         (|m| m.raw_type = padded_type(message_type::INPUT, 0), BreachKind::TypePadding),
         (|m| m.schema_version = 2, BreachKind::SchemaVersion),
         (|m| m.created_date = 0, BreachKind::CreatedDate),

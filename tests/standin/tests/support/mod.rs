@@ -17,19 +17,19 @@ use tokio_tungstenite::tungstenite::http::Response as HttpResponse;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use uuid::Uuid;
 
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// How a client misbehaves in its upgrade.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Signing {
+pub(crate) enum Signing {
     Good,
     None,
     WrongKey,
     ExtraHeader,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     pub address: SocketAddr,
     pub tls: Option<tokio_rustls::TlsConnector>,
     pub session: String,
@@ -89,7 +89,7 @@ fn authorization(service: &str, method: &str, path: &str, query: &str, headers: 
 }
 
 impl Client {
-    pub async fn start(server: &Server, port: u16) -> Self {
+    pub(crate) async fn start(server: &Server, port: u16) -> Self {
         let tls = server.ca_pem_path().map(|path| {
             use rustls::pki_types::pem::PemObject;
             let mut roots = rustls::RootCertStore::empty();
@@ -144,7 +144,7 @@ impl Client {
         }
     }
 
-    pub async fn api(&self, operation: &str, request: &Value) -> (u16, Value) {
+    pub(crate) async fn api(&self, operation: &str, request: &Value) -> (u16, Value) {
         let (host, date, body) = (self.address.to_string(), now(), request.to_string());
         let target = format!("AmazonSSM.{operation}");
         let headers = [("host", host.as_str()), ("x-amz-date", date.as_str()), ("x-amz-target", target.as_str())];
@@ -166,14 +166,14 @@ impl Client {
         (status, serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
-    pub async fn resume(&mut self) {
+    pub(crate) async fn resume(&mut self) {
         let (status, answer) = self.api("ResumeSession", &json!({ "SessionId": self.session })).await;
         assert_eq!(status, 200, "{answer}");
         self.take(&answer);
     }
 
     /// Dials the stream URL; the status when it is refused.
-    pub async fn upgrade(&mut self, signing: Signing) -> Result<(), u16> {
+    pub(crate) async fn upgrade(&mut self, signing: Signing) -> Result<(), u16> {
         let (_, rest) = self.url.split_once("://").unwrap();
         let (host, path_and_query) = rest.split_at(rest.find('/').unwrap());
         let (path, query) = path_and_query.split_once('?').unwrap();
@@ -210,7 +210,7 @@ impl Client {
         }
     }
 
-    pub async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let open = json!({
             "MessageSchemaVersion": "1.0",
             "RequestId": Uuid::from_u128(fastrand::u128(..)).to_string(),
@@ -221,36 +221,36 @@ impl Client {
         self.send(WsMessage::text(open.to_string())).await;
     }
 
-    pub async fn connect(&mut self) {
+    pub(crate) async fn connect(&mut self) {
         self.upgrade(Signing::Good).await.unwrap();
         self.open().await;
     }
 
-    pub async fn send(&mut self, message: WsMessage) {
+    pub(crate) async fn send(&mut self, message: WsMessage) {
         self.socket.as_mut().unwrap().send(message).await.unwrap();
     }
 
-    pub fn message(&mut self, kind: u32, payload: &[u8]) -> Bytes {
+    pub(crate) fn message(&mut self, kind: u32, payload: &[u8]) -> Bytes {
         let message = Message::new(message_type::INPUT, self.sequence, 0, kind, Bytes::copy_from_slice(payload));
         self.sequence += 1;
         message.stamped(Uuid::from_u128(fastrand::u128(..)), 1).encode()
     }
 
-    pub async fn stream(&mut self, kind: u32, payload: &[u8]) {
+    pub(crate) async fn stream(&mut self, kind: u32, payload: &[u8]) {
         let frame = self.message(kind, payload);
         self.send(WsMessage::Binary(frame)).await;
     }
 
-    pub async fn data(&mut self, payload: &[u8]) {
+    pub(crate) async fn data(&mut self, payload: &[u8]) {
         self.stream(payload_type::OUTPUT, payload).await;
     }
 
-    pub async fn terminate(&mut self) {
+    pub(crate) async fn terminate(&mut self) {
         self.stream(payload_type::FLAG, &flag::TERMINATE_SESSION.to_be_bytes()).await;
     }
 
     /// Takes one frame and answers it; false when the socket has ended.
-    pub async fn step(&mut self) -> bool {
+    pub(crate) async fn step(&mut self) -> bool {
         let Some(Ok(frame)) = self.socket.as_mut().unwrap().next().await else { return false };
         let WsMessage::Binary(frame) = frame else { return true };
         let message = Message::decode(&frame).unwrap();
@@ -294,7 +294,7 @@ impl Client {
     }
 
     /// Steps until `condition` holds; panics when the socket ends before.
-    pub async fn until(&mut self, mut condition: impl FnMut(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, mut condition: impl FnMut(&Self) -> bool) {
         while !condition(self) {
             assert!(self.step().await, "the socket ended");
         }
@@ -302,7 +302,7 @@ impl Client {
 }
 
 /// A TCP server that greets and then echoes.
-pub async fn echo() -> SocketAddr {
+pub(crate) async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -323,7 +323,7 @@ pub async fn echo() -> SocketAddr {
 }
 
 /// A TCP server that takes everything and says nothing but one greeting.
-pub async fn sink() -> SocketAddr {
+pub(crate) async fn sink() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

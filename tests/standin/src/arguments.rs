@@ -69,6 +69,7 @@ pub(crate) struct Arguments {
     documents: Vec<String>,
 
     /// A failing call: OPERATION=FAILURE[@SKIP][xTIMES], such as ResumeSession=throttling@1x3; may be repeated.
+    /// OpenDataChannel is the upgrade of the WebSocket.
     /// Failures: access-denied, throttling, target-not-connected, expired-token, invalid-document, does-not-exist,
     /// forbidden, server-error, unavailable, slow:TIME, empty-token, hang-up.
     #[arg(long = "api", value_name = "RULE")]
@@ -77,7 +78,7 @@ pub(crate) struct Arguments {
     /// Something that happens on each session: WHEN=WHAT, such as 5s=bye or every-1000msg=reset; may be repeated.
     /// WHEN: TIME, every-TIME, Nmsg, every-Nmsg (messages from the client). WHAT: bye, close:CODE:REASON, reset,
     /// drop, silent:TIME, stop-reading:TIME, pause, start, channel-closed:TEXT, terminate, text:TEXT, binary:HEX,
-    /// inject:PAYLOADTYPE:TEXT, agent-away:TIME.
+    /// unknown-type, truncated, inject:PAYLOADTYPE:TEXT, agent-away:TIME.
     #[arg(long = "at", value_name = "WHEN=WHAT")]
     schedule: Vec<Scheduled>,
 

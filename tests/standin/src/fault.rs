@@ -70,6 +70,9 @@ pub struct Scheduled {
     pub fault: Fault,
 }
 
+/// The operation that stands for the upgrade of the WebSocket in an [`ApiRule`].
+pub const OPEN_DATA_CHANNEL: &str = "OpenDataChannel";
+
 /// How a call of the API fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiFault {
@@ -99,10 +102,10 @@ pub enum ApiFault {
     HangUp,
 }
 
-/// Which calls fail.
+/// Which calls fail. `OpenDataChannel` stands for the upgrade of the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiRule {
-    /// `StartSession`, `ResumeSession`, …
+    /// `StartSession`, `ResumeSession`, …, or [`OPEN_DATA_CHANNEL`].
     pub operation: String,
     /// How.
     pub fault: ApiFault,
@@ -131,6 +134,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| format!("{text:?}: {error}"))
 }
 
+/// Bytes of a message that end inside its header.
+const TRUNCATED: usize = 50;
+
+/// A well-formed message of a type that nobody knows.
+fn unknown_type() -> Vec<u8> {
+    let payload = bytes::Bytes::from_static(b"{}");
+    crate::codec::Message::new("standin_unknown", 0, 0, 0, payload).encode().to_vec()
+}
+
 impl std::str::FromStr for Fault {
     type Err = String;
 
@@ -156,6 +168,8 @@ impl std::str::FromStr for Fault {
             "channel-closed" => Self::ChannelClosed(value.into()),
             "terminate" => Self::Terminate,
             "text" => Self::Text(value.into()),
+            "unknown-type" => Self::Binary(unknown_type()),
+            "truncated" => Self::Binary(unknown_type().into_iter().take(TRUNCATED).collect()),
             "binary" => Self::Binary(hex::decode(value).map_err(|error| format!("{value:?}: {error}"))?),
             "inject" => inject()?,
             "agent-away" => Self::AgentAway(parse_duration(value)?),

@@ -2,6 +2,7 @@
 //!
 //! It turns HTTP into what [`crate::service`] understands and back; it decides nothing.
 
+use crate::fault::{ApiFault, OPEN_DATA_CHANNEL};
 use crate::hub::Hub;
 use crate::report::{ApiCall, BreachKind, Upgrade};
 use crate::service::{ApiError, Effect};
@@ -38,7 +39,7 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, HangUp> {
     if request.method() == Method::GET && request.headers().contains_key(header::UPGRADE) {
-        Ok(upgrade(&hub, &tcp, request))
+        upgrade(&hub, &tcp, request).await
     } else {
         api(&hub, request).await
     }
@@ -53,7 +54,11 @@ fn epoch_seconds() -> i64 {
     i64::try_from(epoch_ms() / 1000).unwrap_or(i64::MAX)
 }
 
-fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn upgrade(
+    hub: &Rc<Hub>,
+    tcp: &std::net::TcpStream,
+    mut request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, HangUp> {
     let headers = headers(&request);
     let uri = request.uri().clone();
     let signed = Signed {
@@ -64,9 +69,22 @@ fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incomi
         body: b"",
     };
     let verdict = hub.service.borrow().upgrade(&signed, epoch_seconds());
+    let fault = hub.service.borrow_mut().fault(OPEN_DATA_CHANNEL);
+    let refused = match fault {
+        Some(ApiFault::Slow(time)) => {
+            tokio::time::sleep(time).await;
+            None
+        }
+        Some(ApiFault::HangUp) => return Err(HangUp),
+        Some(ApiFault::ServerError) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+        Some(ApiFault::Unavailable) => Some(StatusCode::SERVICE_UNAVAILABLE),
+        Some(ApiFault::Throttling) => Some(StatusCode::TOO_MANY_REQUESTS),
+        Some(_) => Some(StatusCode::FORBIDDEN),
+        None => None,
+    };
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     hub.shared.update(|report| {
-        let accepted = verdict.is_ok() && key.is_some();
+        let accepted = verdict.is_ok() && key.is_some() && refused.is_none();
         report.upgrades.push(Upgrade { uri: uri.to_string(), headers: headers.clone(), accepted });
         match &verdict {
             Ok((id, breaches)) => {
@@ -85,10 +103,13 @@ fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incomi
         }
     });
     let Ok((id, _)) = verdict else {
-        return plain(StatusCode::FORBIDDEN, "text/plain", "Forbidden");
+        return Ok(plain(StatusCode::FORBIDDEN, "text/plain", "Forbidden"));
     };
+    if let Some(status) = refused {
+        return Ok(plain(status, "text/plain", "refused"));
+    }
     let (Some(key), Ok(tcp)) = (key, tcp.try_clone()) else {
-        return plain(StatusCode::BAD_REQUEST, "text/plain", "Bad Request");
+        return Ok(plain(StatusCode::BAD_REQUEST, "text/plain", "Bad Request"));
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let hub = hub.clone();
@@ -105,7 +126,7 @@ fn upgrade(hub: &Rc<Hub>, tcp: &std::net::TcpStream, mut request: Request<Incomi
     if let Ok(key) = header::HeaderValue::from_str(&key) {
         out.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     }
-    response
+    Ok(response)
 }
 
 async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {

@@ -5,7 +5,7 @@
 use crate::agent::Agent;
 use bytes::{Buf, BytesMut};
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 << 10;
 /// How long the last bytes may take after the agent closed.
 const LINGER: Duration = Duration::from_secs(5);
 
-type Connecting = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>>>>;
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
 #[derive(Default)]
 enum State {
@@ -60,54 +60,74 @@ impl Port {
     /// Moves all that can be moved without waiting; says whether anything moved.
     pub(crate) fn pump(&mut self, now: Instant, agent: &mut Agent) -> bool {
         let mut moved = false;
-        while let Some(bytes) = agent.poll_tcp_write() {
-            self.unwritten.extend_from_slice(&bytes);
-            moved = true;
+        // Room lets a blocked agent write on, which takes room: until either has nothing more.
+        loop {
+            let mut taken = false;
+            while let Some(bytes) = agent.poll_tcp_write() {
+                self.unwritten.extend_from_slice(&bytes);
+                taken = true;
+            }
+            match self.flush(now) {
+                Ok(written) => moved |= taken || written,
+                Err(_) => agent.tcp_closed(now),
+            }
+            if !matches!(self.state, State::Open(_)) {
+                return moved;
+            }
+            agent.tcp_room(now, WRITE_BYTES.saturating_sub(self.unwritten.len()));
+            if !agent.has_tcp_write() {
+                break;
+            }
         }
-        let (State::Open(stream) | State::Closing(stream, _)) = &self.state else { return moved };
-        let mut broken = false;
+        self.read(now, agent) || moved
+    }
+
+    /// Writes what the kernel takes; says whether it took anything. After [`Self::close`] it ends the connection when
+    /// all is written or the time is up.
+    pub(crate) fn flush(&mut self, now: Instant) -> io::Result<bool> {
+        let (State::Open(stream) | State::Closing(stream, _)) = &self.state else { return Ok(false) };
+        let mut result = Ok(false);
         while !self.unwritten.is_empty() {
             match stream.try_write(&self.unwritten) {
                 Ok(written) => {
                     self.unwritten.advance(written);
-                    moved = true;
+                    result = Ok(true);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {
+                Err(error) => {
                     self.unwritten.clear();
-                    broken = true;
-                    break;
+                    result = Err(error);
                 }
             }
         }
-        if let State::Closing(_, deadline) = &self.state {
-            if self.unwritten.is_empty() || now >= *deadline {
-                self.unwritten.clear();
-                self.state = State::Idle;
-            }
-            return moved;
+        if let State::Closing(_, deadline) = &self.state
+            && (self.unwritten.is_empty() || now >= *deadline)
+        {
+            self.unwritten.clear();
+            self.state = State::Idle;
         }
-        agent.tcp_room(now, WRITE_BYTES.saturating_sub(self.unwritten.len()));
+        result
+    }
+
+    fn read(&mut self, now: Instant, agent: &mut Agent) -> bool {
+        let State::Open(stream) = &self.state else { return false };
+        let mut moved = false;
         self.chunk.resize(READ_BYTES, 0);
         loop {
             let room = agent.tcp_read_room().min(READ_BYTES);
-            let Some(space) = self.chunk.get_mut(..room).filter(|space| !space.is_empty()) else { break };
+            let Some(space) = self.chunk.get_mut(..room).filter(|space| !space.is_empty()) else { return moved };
             match stream.try_read(space) {
-                Ok(0) => broken = true,
-                Ok(read) => {
+                Ok(read @ 1..) => {
                     agent.tcp_data(now, space.get(..read).unwrap_or_default());
                     moved = true;
-                    continue;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => broken = true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return moved,
+                Ok(_) | Err(_) => {
+                    agent.tcp_closed(now);
+                    return true;
+                }
             }
-            break;
         }
-        if broken {
-            agent.tcp_closed(now);
-        }
-        moved
     }
 
     /// When [`Self::pump`] has to be called although nothing came.
@@ -120,7 +140,7 @@ impl Port {
 
     /// Waits until connecting is over (then with its result) or until the socket can be read or written. Can be
     /// dropped at any time.
-    pub(crate) async fn ready(&mut self, wants_read: bool) -> Option<std::io::Result<()>> {
+    pub(crate) async fn ready(&mut self, wants_read: bool) -> Option<io::Result<()>> {
         match &mut self.state {
             State::Connecting(connecting) => {
                 let result = connecting.await;

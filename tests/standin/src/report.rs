@@ -203,7 +203,6 @@ pub struct SessionReport {
     /// Numbers of the client side.
     pub traffic: Traffic,
     /// Numbers of the agent.
-    #[serde(skip)]
     pub agent: AgentCounts,
     /// What the way from client to agent did.
     pub uplink: LinkCounts,

@@ -188,7 +188,8 @@ impl Service {
         answer
     }
 
-    fn fault(&mut self, operation: &str) -> Option<ApiFault> {
+    /// The fault that the next call of `operation` shows; it counts as one call.
+    pub fn fault(&mut self, operation: &str) -> Option<ApiFault> {
         let rule = self.rules.iter_mut().find(|rule| rule.operation == operation && rule.times > 0)?;
         if rule.skip > 0 {
             rule.skip -= 1;

@@ -168,12 +168,15 @@ impl Session {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let agent = self.agent.as_ref().filter(|_| self.to_client.len() < QUEUED_FRAMES);
+        let has_room = self.to_client.len() < QUEUED_FRAMES && self.downlink.bytes() < LINK_BYTES;
+        let agent = self.agent.as_ref().filter(|_| has_room);
         let idle = self.ended.is_none().then(|| self.last_activity + self.hub.options.idle_limit);
         let uplink = self.uplink.poll_timeout().filter(|_| self.agent.as_ref().is_some_and(Agent::wants_frames));
         let downlink = self.downlink.poll_timeout().filter(|_| self.to_client.len() < QUEUED_FRAMES);
-        let judge = self.inspector.poll_timeout().filter(|_| self.socket.is_some());
-        let farewell = self.ended.filter(|_| self.socket.is_some()).map(|at| at + FAREWELL);
+        let reading = self.silent_until.is_none() && self.deaf_until.is_none();
+        let judge = self.inspector.poll_timeout().filter(|_| reading);
+        let bids_farewell = self.socket.is_some() && self.hub.options.after_flag != AfterFlag::Nothing;
+        let farewell = self.ended.filter(|_| bids_farewell).map(|at| at + FAREWELL);
         let schedule = self.schedule.iter().filter_map(|due| due.at).min();
         let waits = [
             agent.and_then(Agent::poll_timeout),
@@ -258,6 +261,10 @@ impl Session {
                 self.last_activity = now;
                 moved = true;
             }
+        }
+        if self.agent.is_none() {
+            // The session is over; if the peer is gone too, what was left for it is of no use to anyone.
+            moved |= self.port.flush(now).unwrap_or(false);
         }
         while self.to_client.len() < QUEUED_FRAMES {
             let Some(frame) = self.downlink.poll(now) else { break };
@@ -373,6 +380,8 @@ impl Session {
                 if let Some(agent) = &mut self.agent {
                     agent.transport_lost();
                     self.agent_away_until = Some(now + time);
+                    // A start_publication after it was never seen (§4.5), so none is sent.
+                    self.publication(message_type::PAUSE_PUBLICATION);
                 }
             }
             Fault::Uplink(config) => self.uplink.set_config(config),

@@ -13,7 +13,7 @@ use serde_json::json;
 use standin::codec::payload_type;
 use standin::{AfterFlag, BreachKind, Fault, Options, Server, SessionState};
 use std::time::{Duration, Instant};
-use support::{Client, Signing, echo, sink};
+use support::{Client, Signing, echo, sink, slow};
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -242,6 +242,56 @@ async fn too_many_messages_are_paused_and_then_cut_off() {
     assert!(kinds(&server).contains(&BreachKind::Rate));
     assert!(server.report().sessions[0].traffic.peak_per_second > 1_000);
     assert_eq!(server.report().sessions[0].state, SessionState::Failed);
+}
+
+#[tokio::test]
+async fn everything_before_the_flag_reaches_a_slow_peer() {
+    let (port, release, received) = slow().await;
+    let server = server(|o| {
+        o.ports = vec![(22, port)];
+        o.limits = false;
+    })
+    .await;
+    let mut client = connected(&server).await;
+    let payload = [7; 1024];
+    for _ in 0..4096 {
+        client.data(&payload).await;
+    }
+    release.send(()).unwrap();
+    for _ in 0..4096 {
+        client.data(&payload).await;
+    }
+    client.terminate().await;
+    client.until(|c| c.closed_output.is_some()).await;
+    assert_eq!(received.await.unwrap(), 8192 * 1024);
+    assert_eq!(client.acknowledged.len(), 8192 + 2);
+    assert_eq!(kinds(&server), []);
+}
+
+#[tokio::test]
+async fn an_upgrade_can_fail_on_request() {
+    let rules = ["OpenDataChannel=unavailablex1", "OpenDataChannel=access-deniedx1"];
+    let server = server(|o| o.api_rules = rules.iter().map(|r| r.parse().unwrap()).collect()).await;
+    let mut client = Client::start(&server, 22).await;
+    assert_eq!(client.upgrade(Signing::Good).await, Err(503));
+    assert_eq!(client.upgrade(Signing::Good).await, Err(403));
+    assert_eq!(client.upgrade(Signing::Good).await, Ok(()));
+    assert_eq!(kinds(&server), []);
+}
+
+#[tokio::test]
+async fn the_agents_own_break_is_repaired_by_retransmission() {
+    let server = server(|_| {}).await;
+    let mut client = connected(&server).await;
+    server.control().fault(Fault::AgentAway(Duration::from_millis(50)));
+    client.until(|c| c.types.last().is_some_and(|t| t == "pause_publication")).await;
+    let frame = client.message(payload_type::OUTPUT, b"x");
+    while !client.output.ends_with(b"x") {
+        client.send(WsMessage::Binary(frame.clone())).await;
+        // Whatever comes back: the acknowledgement, the echo, or nothing while the agent is away.
+        let _ = tokio::time::timeout(Duration::from_millis(20), client.step()).await;
+    }
+    assert_eq!(kinds(&server), []);
 }
 
 /// How fast it goes when nothing holds it back: `cargo test --release -p standin -- --ignored --nocapture`.

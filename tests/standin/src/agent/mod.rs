@@ -52,7 +52,7 @@ pub enum AgentEvent {
 }
 
 /// What the agent counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AgentCounts {
     /// Data messages acknowledged and thrown away because the handshake was not complete (§5).
     pub thrown_away: u64,
@@ -264,6 +264,11 @@ impl Agent {
     /// The next bytes for the TCP port.
     pub fn poll_tcp_write(&mut self) -> Option<Bytes> {
         self.tcp_out.pop_front()
+    }
+
+    /// Whether [`Self::poll_tcp_write`] has something.
+    pub fn has_tcp_write(&self) -> bool {
+        !self.tcp_out.is_empty()
     }
 
     /// The port was connected.

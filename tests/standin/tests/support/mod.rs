@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Response as HttpResponse;
@@ -337,4 +338,22 @@ pub(crate) async fn sink() -> SocketAddr {
         }
     });
     address
+}
+
+/// A TCP server for one client that greets, reads nothing until it is released, then counts what it gets.
+pub(crate) async fn slow() -> (SocketAddr, oneshot::Sender<()>, oneshot::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((release, released), (done, received)) = (oneshot::channel(), oneshot::channel());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"hello\n").await.unwrap();
+        released.await.unwrap();
+        let (mut buffer, mut total) = (vec![0; 64 << 10], 0);
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            total += read;
+        }
+        done.send(total).unwrap();
+    });
+    (address, release, received)
 }

@@ -218,7 +218,7 @@ struct NetworkArguments {
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     reorder: f64,
 
-    /// Probability that a message is damaged.
+    /// Probability that a message is damaged. Use it with --only down: the agent checks no digest.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     corrupt: f64,
 

@@ -6,6 +6,12 @@
 //! every rule of the protocol that a client breaks. "§" in these pages refers to the sections of the description of
 //! the wire protocol.
 //!
+//! A simulation needs no sockets: join [`Agent`], an [`Inspector`] at the client's end and a [`Link`] for each
+//! direction, hand in a virtual clock and seeded generators, and take the breaches from the inspector at the end. Tell
+//! the inspector of frames as the client sends them ([`Inspector::from_client`]) and as they reach the client
+//! ([`Inspector::to_client`]), and when its socket breaks ([`Inspector::transport_lost`]); stop handing frames to the
+//! agent while [`Agent::wants_frames`] says no.
+//!
 //! It shares no code with the client: it is a second reading of the same page.
 //!
 //! ```no_run

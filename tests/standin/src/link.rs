@@ -32,7 +32,8 @@ pub struct LinkConfig {
     pub reorder: f64,
     /// Longest time that a reordered frame is held back; 50 ms when zero.
     pub reorder_by: Duration,
-    /// Probability that one payload byte is changed (its digest is then untrue).
+    /// Probability that one payload byte is changed (its digest is then untrue). Meant for the way to the client: the
+    /// agent checks no digest (§3) and would pass the damage on.
     pub corrupt: f64,
     /// Time that every frame takes.
     pub delay: Duration,

@@ -286,7 +286,8 @@ impl Session {
             moved = true;
             self.agent_event(now, event);
         }
-        let drained = self.downlink.bytes() == 0;
+        // The end is said last: after every acknowledgement and all output that the agent sent.
+        let drained = self.downlink.bytes() == 0 && !self.agent.as_ref().is_some_and(Agent::has_frames);
         if let Some((state, output)) = self.ending.take_if(|_| drained) {
             self.end(now, state, &output);
         }

@@ -240,6 +240,11 @@ impl Agent {
         self.out.pop_front()
     }
 
+    /// Whether [`Self::poll_frame`] has something that waits for nothing but to be taken.
+    pub fn has_frames(&self) -> bool {
+        self.transport && !self.out.is_empty()
+    }
+
     /// When to call [`Self::handle_timeout`] and look for frames again, at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let phase = match &self.phase {

@@ -153,7 +153,7 @@ struct AgentArguments {
     #[arg(long, value_name = "VERSION")]
     agent_version: Option<String>,
 
-    /// Pause after each of the agent's data messages; 0ms switches it off.
+    /// Time from one of the agent's data messages to the next, 1.25ms if not given; 0ms switches it off.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     spacing: Option<Duration>,
 

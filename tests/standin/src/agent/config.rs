@@ -20,7 +20,8 @@ pub struct AgentConfig {
     pub port: String,
     /// Most payload bytes in one of its messages (§4.4).
     pub payload: usize,
-    /// Pause after each data message (§4.4); zero switches it off.
+    /// Time from one data message to the next (§4.4); zero switches it off. The agent sleeps 1 ms after each, which
+    /// with all that comes on top made 0.8 MB/s where it was measured, hence the default of 1.25 ms.
     pub spacing: Duration,
     /// How often it looks at its oldest unacknowledged message (§4.3).
     pub tick: Duration,
@@ -62,7 +63,7 @@ impl Default for AgentConfig {
             session_id: "standin-0".into(),
             port: "22".into(),
             payload: 1024,
-            spacing: Duration::from_millis(1),
+            spacing: Duration::from_micros(1_250),
             tick: Duration::from_millis(100),
             request_delay: Duration::ZERO,
             response_timeout: Duration::from_secs(15),

@@ -25,6 +25,9 @@ pub const INBOX_BYTES: usize = 1 << 20;
 /// Bytes read from the TCP port ahead of the message that will carry them; stands for the socket's buffer.
 pub const TCP_READ_BYTES: usize = 64 << 10;
 
+/// How much of its surroundings' tardiness (timers are coarse) the agent makes up for when it spaces messages.
+const MAX_CATCH_UP: Duration = Duration::from_millis(2);
+
 /// Why the agent ended the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
@@ -234,7 +237,8 @@ impl Agent {
         }
         let payload = self.tcp_in.split_to(self.tcp_in.len().min(self.config.payload)).freeze();
         self.counts.bytes_from_port += payload.len() as u64;
-        self.next_data = now + self.config.spacing;
+        let late = now.checked_sub(MAX_CATCH_UP).unwrap_or(now);
+        self.next_data = self.next_data.max(late) + self.config.spacing;
         self.send_stream(now, 0, payload_type::OUTPUT, payload);
         self.step(now);
         self.out.pop_front()
@@ -319,8 +323,11 @@ impl Agent {
     }
 
     /// Bytes came from the TCP port.
-    pub fn tcp_data(&mut self, _now: Instant, bytes: &[u8]) {
+    pub fn tcp_data(&mut self, now: Instant, bytes: &[u8]) {
         if self.phase == Phase::Connected {
+            if self.tcp_in.is_empty() {
+                self.next_data = self.next_data.max(now);
+            }
             self.tcp_in.extend_from_slice(bytes);
         }
     }

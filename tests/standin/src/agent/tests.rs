@@ -291,8 +291,8 @@ fn a_blocked_reader_asks_for_no_more_than_its_inbox() {
 }
 
 #[test]
-fn output_is_cut_to_1024_bytes_one_millisecond_apart() {
-    let mut world = World::connected(AgentConfig::default());
+fn output_is_cut_to_1024_bytes_and_spaced() {
+    let mut world = World::connected(AgentConfig { spacing: ms(1), ..Default::default() });
     world.agent.tcp_data(world.now, &[7; 2500]);
     let mut sizes = Vec::new();
     for _ in 0..4 {
@@ -344,7 +344,7 @@ fn when_the_peer_closes_all_output_goes_first_and_the_end_waits_for_acknowledgem
     world.agent.tcp_closed(world.now);
     assert_eq!(world.agent.poll_event(), None);
     let first = world.frames();
-    world.pass(1);
+    world.pass(2);
     let second = world.frames();
     assert_eq!(world.agent.poll_event(), Some(AgentEvent::CloseTcp));
     assert_eq!(world.agent.poll_event(), None);

@@ -134,7 +134,8 @@ impl Dice {
     }
 
     fn writes(&mut self, span: u64) -> Vec<Write> {
-        let most = self.pick(&[10, 2_000, 2_000, 20_000]);
+        // Now and then enough to fill more than a second at the service's pace.
+        let most = if self.one_in(200) { 400_000 } else { self.pick(&[10, 2_000, 2_000, 20_000]) };
         let count = self.0.usize(..12);
         let mut writes: Vec<Write> =
             (0..count).map(|_| Write { at: self.up_to(span), bytes: self.0.usize(1..=most) }).collect();

@@ -42,7 +42,19 @@ package() {
   esac
 }
 
-# need TOOL...: installs those that are missing, and says so first. Without the right to, it prints the command and ends.
+# as_root LINE: runs this line of shell as root, or prints it and ends where that is not to be had.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    sh -c "$1"
+  elif has sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    # Without a terminal, and with a password to ask for, sudo could only hang or fail.
+    sudo sh -c "$1"
+  else
+    fail "That needs root. Run this once, then this script again:  su -c '$1'"
+  fi
+}
+
+# need TOOL...: installs those that are missing, and says so first.
 need() {
   local missing='' tool manager='' packages='' install
   for tool in "$@"; do
@@ -64,47 +76,46 @@ need() {
   packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
   packages=${packages% }
   case $manager in
-    apt-get) install="apt-get install -y --no-install-recommends $packages" ;;
-    dnf) install="dnf install -y $packages" ;;
-    apk) install="apk add $packages" ;;
-    brew) install="brew install $packages" ;;
+    apt-get) install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages" ;;
+    dnf) install="dnf install -y -q $packages" ;;
+    apk) install="apk add -q $packages" ;;
+    brew) install="brew install -q $packages" ;;
   esac
 
   say "Missing here:$missing. Installing them with: $install"
   case " $packages " in
     *' openssh-server '*)
-      say 'Only the program sshd is needed. If the package starts a service of its own that you do not want, stop it with: systemctl disable --now ssh'
+      say 'Only the program sshd is needed. If the package starts a service that you do not want: systemctl disable --now ssh'
       ;;
   esac
-  local as_root=''
-  if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ]; then
-    # Without a terminal sudo could only hang or fail.
-    if has sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
-      as_root=sudo
-    else
-      fail "That needs root. Run this once, then this script again:  su -c '$install'"
-    fi
-  fi
-  # shellcheck disable=SC2086  # packages are words
-  case $manager in
-    apt-get)
-      $as_root apt-get update -qq &&
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
-      ;;
-    dnf) $as_root dnf install -y -q $packages ;;
-    apk) $as_root apk add -q $packages ;;
-    brew) brew install -q $packages ;;
-  esac || fail "That failed. Run it yourself to see why:  $install"
+  if [ "$manager" = brew ]; then
+    sh -c "$install"
+  else
+    as_root "$install" >/dev/null
+  fi || fail "That failed. Run it yourself to see why:  $install"
   for tool in $missing; do
     has "$tool" || fail "$tool is still missing after: $install"
   done
+}
+
+# need_terminals: sshd of a plain user can open terminals only where they belong to the group tty, as they do on all but
+# the barest machines. As root it can anyway.
+need_terminals() {
+  [ "$(id -u)" -ne 0 ] && [ -r /proc/mounts ] || return 0
+  grep -q '^[^ ]* /dev/pts devpts [^ ]*gid=' /proc/mounts && return 0
+  local group remount
+  group=$(sed -n 's/^tty:[^:]*:\([0-9]*\):.*/\1/p' /etc/group)
+  [ -n "$group" ] || return 0
+  remount="mount -o remount,gid=$group,mode=620 /dev/pts"
+  say "Terminals here do not belong to the group tty, so your sshd could open none. Mending that with: $remount"
+  as_root "$remount"
 }
 
 # need_rust: cargo, not older than Cargo.toml asks for.
 need_rust() {
   local wanted found
   has cargo || PATH="$PATH:$HOME/.cargo/bin"
-  has cargo || fail "Rust is missing. Install it as https://rustup.rs says, then run this again:
+  { has cargo && has rustc; } || fail "Rust is missing. Install it as https://rustup.rs says, then run this again:
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
   wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
   found=$(rustc --version | cut -d ' ' -f 2)

@@ -1,0 +1,75 @@
+//! The files in `contrib/` that people paste are what they claim to be.
+
+#![allow(clippy::expect_used, reason = "a test ends where a file cannot be read")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use fixtures::Tool;
+use serde_json::Value;
+
+fn contrib(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(name)
+}
+
+/// What ssh makes of this configuration for `host`: `ssh -G` prints it without connecting.
+fn options_of(configuration: &Path, host: &str) -> BTreeSet<String> {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    let ssh = Tool::new("ssh").env("PATH", path).arg("-F").arg(configuration);
+    ssh.args(["-G", host]).run().ok().text().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn ssh_reads_the_example_of_an_ssh_config() {
+    let example = contrib("ssh_config.example");
+    for host in ["i-0abc", "mi-0abc"] {
+        let options = options_of(&example, host);
+        for wanted in ["proxycommand ssm-proxy %h %p", "stricthostkeychecking accept-new", "serveraliveinterval 30"] {
+            assert!(options.contains(wanted), "{host} has no {wanted:?} but {options:#?}");
+        }
+    }
+    let elsewhere = options_of(&example, "example.com");
+    assert!(!elsewhere.iter().any(|option| option.starts_with("proxycommand")), "other hosts are left alone");
+}
+
+#[test]
+fn the_blocks_that_are_commented_out_work_as_well() {
+    let text = std::fs::read_to_string(contrib("ssh_config.example")).expect("the example");
+    // A "#" right before a word is an option that waits; prose has a space there.
+    let options = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(option) if option.starts_with("Host ") || option.starts_with("  ") && !option.starts_with("   ") => option,
+        _ => line,
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let configuration = folder.path().join("ssh_config");
+    std::fs::write(&configuration, options.collect::<Vec<_>>().join("\n")).expect("room for it");
+    for (host, wanted) in [
+        ("build", "hostname i-0123456789abcdef0"),
+        ("build", "proxycommand ssm-proxy --profile staging --region eu-central-1 %h %p"),
+        ("i-0abc.prod", "proxycommand sh -c 'exec ssm-proxy --profile prod \"${0%%.prod}\" %p' %h"),
+        ("i-0abc.prod", "stricthostkeychecking accept-new"),
+        ("i-0abc", "proxycommand ssm-proxy %h %p"),
+    ] {
+        let options = options_of(&configuration, host);
+        assert!(options.contains(wanted), "{host} has no {wanted:?} but {options:#?}");
+    }
+}
+
+#[test]
+fn the_iam_policy_allows_what_is_needed_and_no_more() {
+    let text = std::fs::read_to_string(contrib("iam-policy.json")).expect("the policy");
+    let policy: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(policy["Version"], "2012-10-17");
+    let statements = policy["Statement"].as_array().expect("statements");
+    let list = |value: &Value| -> Vec<String> {
+        let one = value.as_str().map(|one| vec![one.to_owned()]);
+        one.unwrap_or_else(|| serde_json::from_value(value.clone()).expect("a string or strings"))
+    };
+    let actions: BTreeSet<_> = statements.iter().flat_map(|statement| list(&statement["Action"])).collect();
+    let wanted = ["ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"];
+    assert_eq!(actions, wanted.map(str::to_owned).into());
+    let resources: BTreeSet<_> = statements.iter().flat_map(|statement| list(&statement["Resource"])).collect();
+    assert!(resources.iter().all(|resource| resource.starts_with("arn:aws:") && !resource.ends_with(":*")));
+    assert!(resources.contains("arn:aws:ssm:*:*:document/AWS-StartSSHSession"));
+    assert!(resources.contains("arn:aws:ssm:*:*:session/${aws:userid}-*"));
+}

@@ -12,24 +12,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-/// An open file in non-blocking mode; the mode it was found in is restored when this is dropped.
+/// An open file in non-blocking mode. Dropping this puts back what was changed; where nothing was, because 0 and 1 are the
+/// same open file or the parent wants it so, nothing is.
 struct NonBlocking {
     fd: OwnedFd,
-    found: OFlags,
+    was_blocking: bool,
 }
 
 impl NonBlocking {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        let found = rustix::fs::fcntl_getfl(&fd)?;
-        rustix::fs::fcntl_setfl(&fd, found | OFlags::NONBLOCK)?;
-        Ok(Self { fd, found })
+        let flags = rustix::fs::fcntl_getfl(&fd)?;
+        rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+        Ok(Self { fd, was_blocking: !flags.contains(OFlags::NONBLOCK) })
     }
 }
 
 impl Drop for NonBlocking {
     fn drop(&mut self) {
+        if !self.was_blocking {
+            return;
+        }
         // There is nobody left to tell if this fails.
-        let _ = rustix::fs::fcntl_setfl(&self.fd, self.found);
+        let _ = rustix::fs::fcntl_getfl(&self.fd)
+            .and_then(|flags| rustix::fs::fcntl_setfl(&self.fd, flags - OFlags::NONBLOCK));
     }
 }
 

@@ -194,7 +194,7 @@ fn an_unacknowledged_message_is_sent_again_unchanged_later_and_later() {
         let due = table.channel.poll_timeout(table.now).unwrap();
         waits.push(due - table.now);
         table.advance(due - table.now);
-        assert_eq!(table.frames(), [first.clone()]);
+        assert_eq!(table.frames(), std::slice::from_ref(&first));
     }
     assert!(waits[0] <= millis(200));
     assert!(waits.windows(2).all(|pair| pair[1] == (pair[0] * 2).min(Duration::from_secs(4))), "{waits:?}");

@@ -14,7 +14,7 @@ use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 
 /// A connection under way.
-type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Gateway, Error>> + 'a>>;
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Error>> + 'a>>;
 
 /// The link's state.
 pub(super) enum Link<'a> {
@@ -29,7 +29,7 @@ pub(super) enum LinkEvent {
     /// Something on the gateway.
     Progress(Progress),
     /// The connection is there, or will not be.
-    Connected(Result<Gateway, Error>),
+    Connected(Result<Box<Gateway>, Error>),
 }
 
 impl Link<'_> {
@@ -54,7 +54,7 @@ pub(super) struct Connector<'a> {
 
 impl<'a> Connector<'a> {
     /// Dials `stream`, with credentials of this moment.
-    pub(super) async fn connect(&self, stream: &Stream) -> Result<Gateway, Error> {
+    pub(super) async fn connect(&self, stream: &Stream) -> Result<Box<Gateway>, Error> {
         let endpoint = self.aws.endpoint_override.as_deref();
         let url = StreamUrl::parse(&stream.url, endpoint)?;
         let dial = async {
@@ -77,7 +77,7 @@ impl<'a> Connector<'a> {
             ))
         })?;
         tracing::info!(%url, elapsed = ?started.elapsed(), "data channel open");
-        Ok(gateway)
+        Ok(Box::new(gateway))
     }
 
     /// Resumes the session on a new socket, and does not give up before the budget is spent.
@@ -85,7 +85,7 @@ impl<'a> Connector<'a> {
         Box::pin(self.resume_within_budget())
     }
 
-    async fn resume_within_budget(&self) -> Result<Gateway, Error> {
+    async fn resume_within_budget(&self) -> Result<Box<Gateway>, Error> {
         let started = Instant::now();
         let mut backoff = limits::BACKOFF_MIN;
         let mut told = None;
@@ -109,7 +109,7 @@ impl<'a> Connector<'a> {
         }
     }
 
-    async fn resume_once(&self) -> Result<Gateway, Error> {
+    async fn resume_once(&self) -> Result<Box<Gateway>, Error> {
         match self.sessions.resume(self.session_id).await? {
             Some(stream) => self.connect(&stream).await,
             None => {

@@ -239,10 +239,10 @@ impl<'a> Tunnel<'a> {
         self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
     }
 
-    fn connected(&mut self, gateway: Result<Gateway, Error>) -> Result<(), Outcome> {
+    fn connected(&mut self, gateway: Result<Box<Gateway>, Error>) -> Result<(), Outcome> {
         match gateway {
             Ok(gateway) => {
-                self.link = Link::Up(Box::new(gateway));
+                self.link = Link::Up(gateway);
                 self.channel.transport_up();
                 Ok(())
             }

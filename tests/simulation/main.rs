@@ -27,8 +27,8 @@ fn run(seed: u64) -> Result<Summary, String> {
 #[test]
 fn every_world_keeps_the_promises() {
     if let Some(seed) = number("SIM_SEED") {
-        println!("{:#?}", Script::of(seed));
-        println!("{:#?}", run(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}")));
+        eprintln!("{:#?}", Script::of(seed));
+        eprintln!("{:#?}", run(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}")));
         return;
     }
     let worlds = number("SIM_WORLDS").unwrap_or(WORLDS);
@@ -58,7 +58,7 @@ fn every_world_keeps_the_promises() {
     for result in results {
         total.add(&result.unwrap_or_else(|broken| panic!("{broken}")));
     }
-    println!("{worlds} worlds: {total:?}");
+    eprintln!("{worlds} worlds: {total:?}");
     // A world in which nothing happens proves nothing.
     assert!(total.bytes_up > worlds * 1000 && total.bytes_down > worlds * 1000, "{total:?}");
     assert!(total.client_resends > 0 && total.agent_resends > 0 && total.cuts > worlds / 4, "{total:?}");

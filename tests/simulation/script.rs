@@ -94,8 +94,8 @@ impl Dice {
         self.0.u32(..n) == 0
     }
 
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.0.usize(..choices.len())]
+    fn pick<T: Copy, const N: usize>(&mut self, choices: &[T; N]) -> T {
+        self.0.choice(*choices).unwrap_or_else(|| unreachable!("there is always a choice"))
     }
 
     fn up_to(&mut self, millis: u64) -> Duration {

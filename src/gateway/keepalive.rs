@@ -27,11 +27,13 @@ pub(super) enum Check {
 pub(super) struct KeepAlive {
     heard: Instant,
     asked: Option<Instant>,
+    /// Something says that the peer may be gone: ask at once.
+    in_doubt: bool,
 }
 
 impl KeepAlive {
     pub(super) fn new(now: Instant) -> Self {
-        Self { heard: now, asked: None }
+        Self { heard: now, asked: None, in_doubt: false }
     }
 
     /// Something came from the peer.
@@ -43,6 +45,12 @@ impl KeepAlive {
     /// A ping was sent.
     pub(super) fn asked(&mut self, now: Instant) {
         self.asked = Some(now);
+        self.in_doubt = false;
+    }
+
+    /// The peer may be gone.
+    pub(super) fn doubt(&mut self) {
+        self.in_doubt = true;
     }
 
     /// What to do at `now`; `waiting` says whether sent messages wait for their acknowledgement.
@@ -50,6 +58,7 @@ impl KeepAlive {
         match self.asked {
             Some(asked) if asked + DEADLINE <= now => Check::Dead,
             Some(asked) => Check::At(asked + DEADLINE),
+            None if self.in_doubt => Check::Ping,
             None => match self.heard + if waiting { WAITING } else { IDLE } {
                 at if at <= now => Check::Ping,
                 at => Check::At(at),
@@ -80,6 +89,16 @@ mod tests {
     fn a_silent_peer_is_given_up_within_the_promised_times() {
         assert!(time_to_notice(false) <= Duration::from_secs(20));
         assert!(time_to_notice(true) <= Duration::from_secs(6));
+    }
+
+    #[test]
+    fn doubt_asks_at_once() {
+        let now = Instant::now();
+        let mut keep_alive = KeepAlive::new(now);
+        keep_alive.doubt();
+        assert_eq!(keep_alive.check(now, false), Check::Ping);
+        keep_alive.asked(now);
+        assert_eq!(keep_alive.check(now, false), Check::At(now + DEADLINE));
     }
 
     #[test]

@@ -170,6 +170,11 @@ impl Gateway {
         }
     }
 
+    /// Something says that the peer may be gone: it is asked at once.
+    pub fn doubt(&mut self) {
+        self.keep_alive.doubt();
+    }
+
     /// Says good-bye: what was fed is flushed, with a close frame behind it.
     pub async fn close(mut self) {
         self.start_send(Message::Close(None));

@@ -7,10 +7,6 @@ pub(super) const FOREVER: Duration = Duration::from_secs(3600);
 
 /// One dial: name, TCP, TLS, upgrade.
 pub(super) const DIAL: Duration = Duration::from_secs(15);
-/// First pause between attempts to resume; it doubles.
-pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Longest pause between attempts to resume.
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// After a signal: OpenSSH sends SIGHUP and closes our stdin 2 ms later, and what it wrote last is still in there.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);

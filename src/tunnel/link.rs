@@ -1,20 +1,35 @@
 //! The link to the session: a gateway that is up, or the attempt to get one.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::limits;
+use super::patience::Patience;
 use crate::aws::{Aws, Sessions, Stream};
 use crate::channel::PLUGIN_VERSION;
 use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 
 /// A connection under way.
-type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Error>> + 'a>>;
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Failure>> + 'a>>;
+
+/// Why there will be no connection.
+pub(super) struct Failure {
+    pub error: Error,
+    /// The service has said that the session is over: there is nothing left to end.
+    pub session_is_over: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, session_is_over: false }
+    }
+}
 
 /// The link's state.
 pub(super) enum Link<'a> {
@@ -29,7 +44,7 @@ pub(super) enum LinkEvent {
     /// Something on the gateway.
     Progress(Progress),
     /// The connection is there, or will not be.
-    Connected(Result<Box<Gateway>, Error>),
+    Connected(Result<Box<Gateway>, Failure>),
 }
 
 impl Link<'_> {
@@ -44,17 +59,22 @@ impl Link<'_> {
 
 /// What it takes to connect and to connect again.
 pub(super) struct Connector<'a> {
-    pub aws: &'a Aws,
-    pub sessions: &'a Sessions,
-    pub session_id: &'a str,
+    aws: &'a Aws,
+    sessions: &'a Sessions,
+    session_id: &'a str,
     /// Kept for the life of the session, whatever happens to its sockets.
-    pub client_id: Uuid,
-    pub resume_budget: Duration,
+    client_id: Uuid,
+    patience: RefCell<Patience>,
 }
 
 impl<'a> Connector<'a> {
+    /// Connections to one session, resumed for as long as `patience` holds.
+    pub(super) fn new(aws: &'a Aws, sessions: &'a Sessions, session_id: &'a str, patience: Patience) -> Self {
+        Self { aws, sessions, session_id, client_id: Uuid::new_v4(), patience: RefCell::new(patience) }
+    }
+
     /// Dials `stream`, with credentials of this moment.
-    pub(super) async fn connect(&self, stream: &Stream) -> Result<Box<Gateway>, Error> {
+    async fn connect(&self, stream: &Stream) -> Result<Box<Gateway>, Error> {
         let endpoint = self.aws.endpoint_override.as_deref();
         let url = StreamUrl::parse(&stream.url, endpoint)?;
         let dial = async {
@@ -80,44 +100,55 @@ impl<'a> Connector<'a> {
         Ok(Box::new(gateway))
     }
 
-    /// Resumes the session on a new socket, and does not give up before the budget is spent.
-    pub(super) fn resume(&'a self) -> Connecting<'a> {
-        Box::pin(self.resume_within_budget())
+    /// Makes the first connection.
+    pub(super) fn first(&'a self, stream: &'a Stream) -> Connecting<'a> {
+        Box::pin(async { Ok(self.connect(stream).await?) })
     }
 
-    async fn resume_within_budget(&self) -> Result<Box<Gateway>, Error> {
-        let started = Instant::now();
-        let mut backoff = limits::BACKOFF_MIN;
-        let mut told = None;
-        loop {
-            let failure = match self.resume_once().await {
-                Ok(gateway) => return Ok(gateway),
-                Err(failure) => failure,
-            };
-            if !may_pass(failure.status) || started.elapsed() + backoff > self.resume_budget {
-                return Err(failure);
-            }
-            if failure.status == ExitStatus::Denied && told != Some(failure.status) {
-                tell(&format!("connection lost, resuming it: {failure}; {}", failure.hint));
-            } else {
-                tracing::info!("connection lost, resuming: {failure}");
-            }
-            told = Some(failure.status);
-            // Half of it to all of it, so that many sessions cut at once do not come back at once.
-            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            backoff = (backoff * 2).min(limits::BACKOFF_MAX);
-        }
+    /// The connection is there.
+    pub(super) fn connected(&self, now: Instant) {
+        self.patience.borrow_mut().connected(now);
     }
 
-    async fn resume_once(&self) -> Result<Box<Gateway>, Error> {
+    /// Resumes the session on a new socket, and does not give up before patience is spent.
+    pub(super) fn resume(&'a self, now: Instant) -> Connecting<'a> {
+        self.patience.borrow_mut().lost(now);
+        Box::pin(async {
+            let mut told = false;
+            let mut last = None;
+            loop {
+                let pause = self.patience.borrow_mut().next_attempt(Instant::now(), fastrand::f64());
+                let Some(pause) = pause else { return Err(last.unwrap_or_else(spent).into()) };
+                tokio::time::sleep(pause).await;
+                let failure = match self.resume_once().await {
+                    Ok(gateway) => return Ok(gateway),
+                    Err(failure) if failure.session_is_over || !may_pass(failure.error.status) => return Err(failure),
+                    Err(Failure { error, .. }) => error,
+                };
+                tracing::info!("cannot resume yet: {failure}");
+                if failure.status == ExitStatus::Denied && !std::mem::replace(&mut told, true) {
+                    tell(&format!("connection lost, resuming it: {failure}; {}", failure.hint));
+                }
+                last = Some(failure);
+            }
+        })
+    }
+
+    async fn resume_once(&self) -> Result<Box<Gateway>, Failure> {
         match self.sessions.resume(self.session_id).await? {
-            Some(stream) => self.connect(&stream).await,
+            Some(stream) => Ok(self.connect(&stream).await?),
             None => {
                 let what = "the session ended on the service while the connection was away";
-                Err(Error::new(ExitStatus::Broken, what, "connect again"))
+                Err(Failure { error: Error::new(ExitStatus::Broken, what, "connect again"), session_is_over: true })
             }
         }
     }
+}
+
+/// Nothing has failed and there is still no time left: the connections that were made did not last.
+fn spent() -> Error {
+    let what = "the connection is lost again and again";
+    Error::new(ExitStatus::Broken, what, "check the network, then connect again; -v shows what happened before")
 }
 
 /// Whether a failure to resume may pass: the network comes back, and an SSO login is renewed in another window.

@@ -5,13 +5,14 @@
 mod ending;
 mod limits;
 mod link;
+mod patience;
+mod sleep;
 
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BytesMut};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::aws::{Aws, Session, Sessions, StartRequest};
 use crate::channel::{Channel, Config, Event};
@@ -19,7 +20,9 @@ use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Loss, Progress};
 use crate::stdio::{Signals, Stdin, Stdout};
 use ending::{Ending, Want};
-use link::{Connector, Link, LinkEvent};
+use link::{Connector, Failure, Link, LinkEvent};
+use patience::Patience;
+use sleep::SleepWatch;
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.
 const READ: usize = 64 << 10;
@@ -58,15 +61,9 @@ pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Resu
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
-        let connector = Connector {
-            aws,
-            sessions: &sessions,
-            session_id: &session.id,
-            client_id: Uuid::new_v4(),
-            resume_budget: settings.resume_timeout,
-        };
-        let connecting = connector.connect(&session.stream);
-        Tunnel::new(&connector, Link::Down(Box::pin(connecting)), signals, settings, deadline).run().await
+        let connector = Connector::new(aws, &sessions, &session.id, Patience::new(settings.resume_timeout));
+        let link = Link::Down(connector.first(&session.stream));
+        Tunnel::new(&connector, link, signals, settings, deadline).run().await
     };
     if !outcome.over {
         end_by_api(&sessions, &session.id).await;
@@ -118,7 +115,8 @@ struct Tunnel<'a> {
     signals: Signals,
     /// When the handshake must be complete.
     connect_deadline: Option<Instant>,
-    may_resume: bool,
+    resumes: bool,
+    sleep_watch: SleepWatch,
     ending: Option<Ending>,
     /// The session is closed; this is how, and since when stdout's reader has taken nothing.
     closed: Option<(Result<(), Error>, Instant)>,
@@ -158,7 +156,8 @@ impl<'a> Tunnel<'a> {
             outbox: BytesMut::with_capacity(WRITE),
             signals,
             connect_deadline: Some(connect_deadline),
-            may_resume: !settings.resume_timeout.is_zero(),
+            resumes: !settings.resume_timeout.is_zero(),
+            sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
             ending: None,
             closed: None,
         }
@@ -229,7 +228,7 @@ impl<'a> Tunnel<'a> {
                 self.stdin_ended = true;
                 self.ending.get_or_insert_with(|| Ending::of_stdin(now));
             }
-            Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(gateway),
+            Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(now, gateway),
             Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
         }
         Ok(())
@@ -239,16 +238,13 @@ impl<'a> Tunnel<'a> {
         self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
     }
 
-    fn connected(&mut self, gateway: Result<Box<Gateway>, Error>) -> Result<(), Outcome> {
-        match gateway {
-            Ok(gateway) => {
-                self.link = Link::Up(gateway);
-                self.channel.transport_up();
-                Ok(())
-            }
-            // After `Broken` the service has said that there is nothing left to end.
-            Err(error) => Err(Outcome { over: error.status == ExitStatus::Broken, result: Err(error) }),
-        }
+    fn connected(&mut self, now: Instant, gateway: Result<Box<Gateway>, Failure>) -> Result<(), Outcome> {
+        let gateway = gateway
+            .map_err(|Failure { error, session_is_over }| Outcome { over: session_is_over, result: Err(error) })?;
+        self.link = Link::Up(gateway);
+        self.connector.connected(now);
+        self.channel.transport_up();
+        Ok(())
     }
 
     /// Takes what came from the gateway, and whatever has come with it.
@@ -261,7 +257,7 @@ impl<'a> Tunnel<'a> {
                         tracing::debug!(bytes = frame.len(), "ignored {ignored}");
                     }
                 }
-                Some(Progress::Lost(loss)) => return self.lost(&loss),
+                Some(Progress::Lost(loss)) => return self.lost(now, &loss),
                 Some(Progress::Flushed) | None => return Ok(()),
             }
             next = match &mut self.link {
@@ -272,16 +268,16 @@ impl<'a> Tunnel<'a> {
         Ok(())
     }
 
-    fn lost(&mut self, loss: &Loss) -> Result<(), Outcome> {
+    fn lost(&mut self, now: Instant, loss: &Loss) -> Result<(), Outcome> {
         tracing::info!("connection lost: {loss}");
         self.channel.transport_lost();
         if self.ending.as_ref().is_some_and(Ending::is_urgent) {
             return Err(Outcome { over: false, result: Ok(()) });
         }
-        if !self.may_resume {
+        if !self.resumes {
             return Err(Outcome { over: false, result: Err(broken(format!("the connection was lost: {loss}"))) });
         }
-        self.link = Link::Down(self.connector.resume());
+        self.link = Link::Down(self.connector.resume(now));
         Ok(())
     }
 
@@ -318,7 +314,7 @@ impl<'a> Tunnel<'a> {
                     ending.flag_acknowledged(now);
                 }
             }
-            Event::Stalled => return self.lost(&Loss::Silent),
+            Event::Stalled => return self.lost(now, &Loss::Silent),
             Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
             Event::Unsupported(why) => {
                 let hint = "use --document-name AWS-StartSSHSession, or a document of session type Port";
@@ -399,11 +395,15 @@ impl<'a> Tunnel<'a> {
                 gateway.feed(frame);
             }
         }
+        if self.sleep_watch.has_slept(now, SystemTime::now()) {
+            tracing::info!("the machine was asleep: asking whether the connection is still there");
+            gateway.doubt();
+        }
         let waiting = self.channel.awaits_acknowledgement();
         let keep_alive = match gateway.keep_alive(now, waiting, self.channel.wants_frames()) {
             Ok(at) => at,
             Err(loss) => {
-                self.lost(&loss)?;
+                self.lost(now, &loss)?;
                 return Ok(Some(now));
             }
         };

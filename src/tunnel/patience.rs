@@ -1,0 +1,114 @@
+//! Patience with a connection that keeps breaking: how long to pause before each attempt, and when it is spent.
+//!
+//! A gateway that accepts every connection and drops it at once must not be asked for the next one without a pause, so
+//! a connection counts as recovered only once it has lasted. Times only; chance is handed in.
+
+use std::time::{Duration, Instant};
+
+/// First pause between attempts; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long a connection must last for the next loss to be a new one.
+const STABLE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Patience {
+    budget: Duration,
+    /// When the connection was lost that has not recovered since.
+    lost: Option<Instant>,
+    connected: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    /// Patience for `budget` from a loss on; zero is none.
+    pub(super) fn new(budget: Duration) -> Self {
+        Self { budget, lost: None, connected: None, pause: Duration::ZERO }
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.connected = Some(now);
+    }
+
+    /// The connection is lost.
+    pub(super) fn lost(&mut self, now: Instant) {
+        let was_stable = self.connected.take().is_some_and(|since| now.duration_since(since) >= STABLE);
+        if was_stable || self.lost.is_none() {
+            self.lost = Some(now);
+            self.pause = Duration::ZERO;
+        }
+    }
+
+    /// How long to pause before the next attempt, or nothing if patience is spent. The first attempt is made at once.
+    /// `chance`, from 0 to 1, spreads the attempts of many sessions that were cut at once.
+    pub(super) fn next_attempt(&mut self, now: Instant, chance: f64) -> Option<Duration> {
+        let lost = *self.lost.get_or_insert(now);
+        let pause = self.pause.mul_f64(0.5 + chance / 2.0);
+        if now.duration_since(lost) + pause >= self.budget {
+            return None;
+        }
+        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(600);
+
+    fn pauses(patience: &mut Patience, now: &mut Instant) -> Vec<u128> {
+        let attempt = |patience: &mut Patience, now: &mut Instant| {
+            let pause = patience.next_attempt(*now, 1.0)?;
+            *now += pause;
+            Some(pause.as_millis())
+        };
+        std::iter::from_fn(|| attempt(patience, now)).collect()
+    }
+
+    #[test]
+    fn attempts_come_at_once_and_then_slower_until_the_budget_is_spent() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut patience = Patience::new(BUDGET);
+        patience.lost(now);
+        let pauses = pauses(&mut patience, &mut now);
+        assert_eq!(pauses[..9], [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert!(now - start <= BUDGET && now - start > BUDGET - PAUSE_MAX);
+    }
+
+    #[test]
+    fn without_a_budget_there_is_no_attempt() {
+        assert_eq!(Patience::new(Duration::ZERO).next_attempt(Instant::now(), 0.0), None);
+    }
+
+    #[test]
+    fn connections_that_break_at_once_are_no_recovery() {
+        let mut now = Instant::now();
+        let mut patience = Patience::new(BUDGET);
+        let mut attempts = 0;
+        loop {
+            patience.lost(now);
+            let Some(pause) = patience.next_attempt(now, 0.0) else { break };
+            attempts += 1;
+            now += pause;
+            patience.connected(now);
+        }
+        assert!(attempts < 300, "{attempts}");
+    }
+
+    #[test]
+    fn a_connection_that_has_lasted_is_lost_anew() {
+        let mut now = Instant::now();
+        let mut patience = Patience::new(BUDGET);
+        patience.lost(now);
+        pauses(&mut patience, &mut now);
+        patience.connected(now);
+        now += STABLE;
+        patience.lost(now);
+        assert_eq!(patience.next_attempt(now, 1.0), Some(Duration::ZERO));
+    }
+}

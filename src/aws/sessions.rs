@@ -115,13 +115,16 @@ impl Sessions {
         };
         let again = |kind| kind == Kind::Throttled;
         let answer = self.attempt(call, START_ATTEMPTS, again, send).await.map_err(|fault| fault.error)?;
-        let stream = Stream {
-            token: field(answer.token_value, "TokenValue", call)?.into(),
-            url: field(answer.stream_url, "StreamUrl", call)?,
-        };
         let id = field(answer.session_id, "SessionId", call)?;
         tracing::info!(session = id, "session started");
-        Ok(Session { id, stream })
+        match stream(answer.token_value, answer.stream_url, call) {
+            Ok(stream) => Ok(Session { id, stream }),
+            Err(error) => {
+                // It was started all the same, and nobody else will end it.
+                let _ = self.terminate(&id).await;
+                Err(error)
+            }
+        }
     }
 
     /// Asks for a new way to a session's data channel; `None` means that the session is over. One attempt.
@@ -137,10 +140,8 @@ impl Sessions {
             Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
             Err(fault) => return Err(fault.error),
         };
-        match answer.token_value.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(Some(Stream { token: token.into(), url: field(answer.stream_url, "StreamUrl", call)? })),
-            None => Ok(None),
-        }
+        let token = answer.token_value.filter(|token| !token.is_empty());
+        token.map(|token| stream(Some(token), answer.stream_url, call)).transpose()
     }
 
     /// Ends a session; one that has already ended is no error. Asked again once if the network or the service fails.
@@ -191,6 +192,11 @@ impl Sessions {
             backoff *= 2;
         }
     }
+}
+
+/// The way to a data channel, as an answer names it.
+fn stream(token: Option<String>, url: Option<String>, call: Call<'_>) -> Result<Stream, Error> {
+    Ok(Stream { token: field(token, "TokenValue", call)?.into(), url: field(url, "StreamUrl", call)? })
 }
 
 /// A field that the service's answer must have.
@@ -254,16 +260,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_its_fields_is_an_error() {
-        for (answer, name) in [
-            ("{}", "TokenValue"),
-            (r#"{"SessionId":"a","StreamUrl":"wss://x","TokenValue":""}"#, "TokenValue"),
-            (r#"{"SessionId":"a","TokenValue":"t"}"#, "StreamUrl"),
-            (r#"{"StreamUrl":"wss://x","TokenValue":"t"}"#, "SessionId"),
+    async fn an_answer_without_its_fields_is_an_error_and_leaves_no_session_behind() {
+        const ENDED: &str = r#"TerminateSession {"SessionId":"a"}"#;
+        for (answer, name, last) in [
+            ("{}", "SessionId", None),
+            (r#"{"StreamUrl":"wss://x","TokenValue":"t"}"#, "SessionId", None),
+            (r#"{"SessionId":"a","StreamUrl":"wss://x","TokenValue":""}"#, "TokenValue", Some(ENDED)),
+            (r#"{"SessionId":"a","TokenValue":"t"}"#, "StreamUrl", Some(ENDED)),
         ] {
-            let service = Service::answering([(200, answer)]);
+            let service = Service::answering([(200, answer), (200, r#"{"SessionId":"a"}"#)]);
             let error = sessions(&service).await.start(&request()).await.unwrap_err();
             assert_eq!(error.message, format!("the answer to StartSession has no {name}"));
+            assert_eq!(service.requests().get(1).map(String::as_str), last);
         }
     }
 

@@ -4,11 +4,13 @@
 //! judged by the same invariants (`world.rs`). `SIM_SEED=n cargo test --test simulation` replays one world, and
 //! `SIM_WORLDS=n` sets how many are run.
 
+mod queue;
 mod script;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use script::Script;
 use world::{Summary, World};
@@ -62,4 +64,17 @@ fn every_world_keeps_the_promises() {
     // A world in which nothing happens proves nothing.
     assert!(total.bytes_up > worlds * 1000 && total.bytes_down > worlds * 1000, "{total:?}");
     assert!(total.client_resends > 0 && total.agent_resends > 0 && total.cuts > worlds / 4, "{total:?}");
+}
+
+#[test]
+fn bulk_uses_the_path_and_does_not_queue_in_it() {
+    for (delay, messages_per_second) in [(1, 300), (20, 300), (50, 600), (100, 300), (100, 2_000)] {
+        let measured = queue::saturate(Duration::from_millis(delay), messages_per_second);
+        let ceiling = f64::from(messages_per_second.min(900) * 1024);
+        let queue::Measured { rate, median, most } = measured;
+        eprintln!("{delay} ms, {messages_per_second}/s: {rate:.0} B/s, waits {median:?}, at most {most:?}");
+        assert!(rate > ceiling * 0.93, "{delay} ms, {messages_per_second}/s: {rate} of {ceiling} bytes a second");
+        assert!(median < Duration::from_millis(60), "{delay} ms, {messages_per_second}/s: {median:?}");
+        assert!(most < Duration::from_millis(150), "{delay} ms, {messages_per_second}/s: {most:?}");
+    }
 }

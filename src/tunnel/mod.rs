@@ -239,8 +239,16 @@ impl<'a> Tunnel<'a> {
     }
 
     fn connected(&mut self, now: Instant, gateway: Result<Box<Gateway>, Failure>) -> Result<(), Outcome> {
-        let gateway = gateway
-            .map_err(|Failure { error, session_is_over }| Outcome { over: session_is_over, result: Err(error) })?;
+        let gateway = match gateway {
+            Ok(gateway) => gateway,
+            // The flag did its work, and the connection went before it could be acknowledged.
+            Err(Failure { session_is_over: true, .. }) if self.channel.has_sent_flag() => {
+                return Err(Outcome { over: true, result: Ok(()) });
+            }
+            Err(Failure { error, session_is_over }) => {
+                return Err(Outcome { over: session_is_over, result: Err(error) });
+            }
+        };
         self.link = Link::Up(gateway);
         self.connector.connected(now);
         self.channel.transport_up();

@@ -176,12 +176,28 @@ impl<'a> Tunnel<'a> {
                 break outcome;
             }
         };
+        let patience = if self.is_urgent() { limits::GOODBYE } else { limits::DRAIN_STALL };
         // Best effort: the outcome is settled, and a reader that is gone needs nothing.
-        let _ = timeout(limits::GOODBYE, self.stdout.flush()).await;
+        let _ = timeout(patience, self.write_rest()).await;
         if let Link::Up(gateway) = self.link {
             let _ = timeout(limits::GOODBYE, gateway.close()).await;
         }
         outcome
+    }
+
+    /// Writes what has been delivered and not yet been written.
+    async fn write_rest(&mut self) -> io::Result<()> {
+        if self.stdout_gone {
+            return Ok(());
+        }
+        while let Some(bytes) = self.channel.poll_output() {
+            self.outbox.extend_from_slice(&bytes);
+        }
+        while !self.outbox.is_empty() {
+            let length = self.stdout.write(&self.outbox).await?;
+            self.outbox.advance(length);
+        }
+        self.stdout.flush().await
     }
 
     /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
@@ -279,7 +295,7 @@ impl<'a> Tunnel<'a> {
     fn lost(&mut self, now: Instant, loss: &Loss) -> Result<(), Outcome> {
         tracing::info!("connection lost: {loss}");
         self.channel.transport_lost();
-        if self.ending.as_ref().is_some_and(Ending::is_urgent) {
+        if self.is_urgent() {
             return Err(Outcome { over: false, result: Ok(()) });
         }
         if !self.resumes {
@@ -303,11 +319,13 @@ impl<'a> Tunnel<'a> {
         if self.stdout_gone {
             self.outbox.clear();
         }
-        self.settle_closed(now)?;
+        if self.closed.is_some() {
+            return self.settle_closed(now);
+        }
         let ending = self.settle_ending(now)?;
         let link = self.settle_link(now)?;
         let connect = self.settle_connect(now)?;
-        Ok([ending, link, connect, self.drain_limit()].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
+        Ok([ending, link, connect].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
     }
 
     fn heed(&mut self, now: Instant, event: Event) -> Result<(), Outcome> {
@@ -352,25 +370,21 @@ impl<'a> Tunnel<'a> {
         Err(Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log"))
     }
 
-    /// A closed session is left once everything it delivered is written.
-    fn settle_closed(&mut self, now: Instant) -> Result<(), Outcome> {
-        let Some((result, _)) = &self.closed else { return Ok(()) };
-        let urgent = self.ending.as_ref().is_some_and(Ending::is_urgent);
-        let stalled = self.drain_limit().is_some_and(|limit| limit <= now);
-        if self.outbox.is_empty() || urgent || stalled {
+    /// A closed session is left once everything it delivered is written, or nobody takes it.
+    fn settle_closed(&self, now: Instant) -> Result<Instant, Outcome> {
+        let Some((result, progress)) = &self.closed else { return Ok(now) };
+        let limit = *progress + limits::DRAIN_STALL;
+        if self.outbox.is_empty() || self.is_urgent() || limit <= now {
             return Err(Outcome { over: true, result: result.clone() });
         }
-        Ok(())
+        Ok(limit)
     }
 
-    fn drain_limit(&self) -> Option<Instant> {
-        self.closed.as_ref().map(|(_, progress)| *progress + limits::DRAIN_STALL)
+    fn is_urgent(&self) -> bool {
+        self.ending.as_ref().is_some_and(Ending::is_urgent)
     }
 
     fn settle_ending(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
-        if self.closed.is_some() {
-            return Ok(None);
-        }
         let Some(ending) = &mut self.ending else { return Ok(None) };
         if let Some(how) = ending.for_channel(now, self.stdin_ended) {
             self.channel.finish(how);
@@ -422,7 +436,7 @@ impl<'a> Tunnel<'a> {
 
     fn settle_connect(&self, now: Instant) -> Result<Option<Instant>, Outcome> {
         match self.connect_deadline {
-            Some(deadline) if deadline <= now && self.closed.is_none() => {
+            Some(deadline) if deadline <= now => {
                 let result = Err(not_connected_in_time("the session's handshake was not completed"));
                 Err(Outcome { over: false, result })
             }

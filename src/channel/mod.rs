@@ -504,8 +504,12 @@ impl Channel {
         };
         let pace = self.has_frame().then(|| self.pace.next(now));
         let outgoing = match &self.pause {
-            Some(pause) if !self.outgoing.is_idle() => Some(pause.limit().min(pause.probe_at())),
-            Some(_) => None,
+            Some(pause) => {
+                let limit = (!self.outgoing.is_idle()).then(|| pause.limit());
+                let may_probe = self.has_transport && self.outgoing.awaits_acknowledgement();
+                let probe = may_probe.then(|| pause.probe_at().max(self.pace.next(now)));
+                limit.into_iter().chain(probe).min()
+            }
             None if self.has_transport => self.outgoing.timeout(),
             None => None,
         };

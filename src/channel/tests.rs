@@ -364,6 +364,17 @@ fn a_pause_without_end_is_reported_when_data_waits() {
     assert_eq!(table.events().last(), Some(&Event::Stalled));
 }
 
+#[test]
+fn a_pause_with_nothing_to_ask_with_does_not_keep_the_loop_turning() {
+    let mut table = Table::open();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.send(b"held");
+    let paused = table.now;
+    table.advance(Duration::from_secs(2));
+    assert!(table.data().is_empty());
+    assert_eq!(table.channel.poll_timeout(table.now), Some(paused + Duration::from_secs(30)));
+}
+
 /// Sends message after message, of which the first is never acknowledged, for `seconds`.
 fn starve_first_acknowledgement(agent_version: &str, seconds: u64) -> Table {
     let mut table = Table::new();

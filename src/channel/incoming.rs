@@ -12,8 +12,8 @@ use super::message::PayloadType;
 
 /// Memory for messages that came out of order, in bytes, bookkeeping included.
 pub(super) const REORDER_BYTES: usize = 4 << 20;
-/// What a kept message costs besides its payload: tree node, handle and allocation, rounded up.
-const OVERHEAD: usize = 128;
+/// What a kept payload costs besides its bytes: tree node, handle and allocation, rounded up.
+pub(super) const OVERHEAD: usize = 128;
 /// How far ahead of the next message one may be. The agent's own send buffer holds no more.
 const REORDER_SPAN: i64 = 100_000;
 
@@ -50,10 +50,9 @@ impl Incoming {
         if !is_next && self.waiting_bytes + cost > REORDER_BYTES {
             return Verdict::Refused;
         }
-        // A kept payload is copied, or it would hold on to the whole buffer it was read into.
-        let payload = if is_next { payload.clone() } else { Bytes::copy_from_slice(payload) };
         self.waiting_bytes += cost;
-        self.waiting.insert(sequence, (payload_type, payload));
+        // Copied, since a slice would hold on to the whole buffer it was read into.
+        self.waiting.insert(sequence, (payload_type, Bytes::copy_from_slice(payload)));
         Verdict::Accepted
     }
 

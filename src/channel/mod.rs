@@ -43,7 +43,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use acknowledgement::{Acknowledgement, Acknowledgements};
-use incoming::{Incoming, Verdict};
+use incoming::{Incoming, OVERHEAD, Verdict};
 use outgoing::Outgoing;
 use pace::Pace;
 use publication::Pause;
@@ -64,7 +64,8 @@ const RESPONSE_SEQUENCE: i64 = 0;
 const LOOKAHEAD: usize = 4 * MAX_PAYLOAD;
 /// The same where there is no pace to wait for.
 const LOOKAHEAD_UNPACED: usize = 64 << 10;
-/// Bytes delivered and not yet taken by [`Channel::poll_output`], above which no more frames are wanted.
+/// Memory for bytes delivered and not yet taken by [`Channel::poll_output`], bookkeeping included, above which no more
+/// frames are wanted.
 const OUTPUT_HIGH_WATER: usize = 256 << 10;
 /// Acknowledgements go before data, but one message in this many is data if there is any: a download at full rate
 /// would otherwise leave an upload nothing.
@@ -273,8 +274,10 @@ impl Channel {
                     self.phase = Phase::Open;
                 }
                 self.bytes_received += payload.len() as u64;
-                self.output_bytes += payload.len();
-                self.output.push_back(payload);
+                if !payload.is_empty() {
+                    self.output_bytes += payload.len() + OVERHEAD;
+                    self.output.push_back(payload);
+                }
             }
             PayloadType::HANDSHAKE_REQUEST => self.answer_handshake(now, &payload),
             PayloadType::HANDSHAKE_COMPLETE => self.complete_handshake(now, &payload),
@@ -483,7 +486,7 @@ impl Channel {
     /// The next SSH bytes for stdout, in order, each verified by its digest.
     pub fn poll_output(&mut self) -> Option<Bytes> {
         let bytes = self.output.pop_front()?;
-        self.output_bytes -= bytes.len();
+        self.output_bytes -= bytes.len() + OVERHEAD;
         Some(bytes)
     }
 

@@ -428,9 +428,28 @@ fn a_reader_that_reads_nothing_stops_the_reading_of_frames() {
         table.agent_says(PayloadType::OUTPUT, &[0; 1024]);
         frames += 1;
     }
-    assert_eq!(frames, OUTPUT_HIGH_WATER / 1024);
+    assert_eq!(frames, OUTPUT_HIGH_WATER.div_ceil(1024 + OVERHEAD));
     table.output();
     assert!(table.channel.wants_frames());
+}
+
+#[test]
+fn small_payloads_and_large_frames_around_them_do_not_evade_the_bound_on_output() {
+    let mut table = Table::open();
+    table.output();
+    table.agent_says(PayloadType::OUTPUT, b"");
+    assert_eq!(table.channel.poll_output(), None);
+    let mut frames = 0;
+    while table.channel.wants_frames() {
+        let mut frame = table.message(MessageType::OutputStreamData, PayloadType::OUTPUT, b"x").encode().to_vec();
+        frame.resize(64 << 10, 0);
+        let frame = Bytes::from(frame);
+        table.channel.handle_frame(table.now, &frame).unwrap();
+        assert!(frame.is_unique(), "the channel holds on to a whole frame for the sake of one byte");
+        table.agent_sequence += 1;
+        frames += 1;
+    }
+    assert!(frames <= OUTPUT_HIGH_WATER / OVERHEAD, "{frames}");
 }
 
 #[test]

@@ -289,9 +289,9 @@ impl Channel {
     }
 
     /// Answers the first request, ever. The agent hands a response to a queue without room that it reads once: a
-    /// second response would stop its reading for good.
+    /// second response would stop its reading for good. After the handshake there is nothing to answer.
     fn answer_handshake(&mut self, now: Instant, payload: &[u8]) {
-        if self.agent_version.is_some() {
+        if self.phase != Phase::Handshake || self.agent_version.is_some() {
             return;
         }
         let Some(request) = handshake::Request::parse(payload) else {

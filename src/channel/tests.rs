@@ -145,6 +145,17 @@ fn a_repeated_handshake_request_is_acknowledged_and_not_answered_again() {
 }
 
 #[test]
+fn a_handshake_request_after_the_handshake_is_not_answered() {
+    let mut table = Table::new();
+    table.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    table.channel.send(b"first");
+    assert_eq!(table.data(), [(0, b"first".to_vec())]);
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    assert!(table.data().is_empty());
+}
+
+#[test]
 fn a_session_that_is_not_a_port_is_answered_and_reported() {
     let mut table = Table::new();
     let request = START.replace("Port", "Standard_Stream");

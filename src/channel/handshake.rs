@@ -17,6 +17,10 @@ const PORT: &str = "Port";
 /// Port sessions of this kind may be multiplexed by the agent, which no ProxyCommand can follow.
 const LOCAL_PORT_FORWARDING: &str = "LocalPortForwarding";
 
+/// A longer request is not one, in bytes. Agents ask for two actions at most, in a few hundred bytes; what is refused
+/// takes many times its own length to answer.
+const MAX_REQUEST: usize = 16 << 10;
+
 /// `ActionStatus`: done.
 const SUCCESS: u8 = 1;
 /// `ActionStatus`: this client cannot do it; the agent then cancels the session.
@@ -79,6 +83,9 @@ pub(super) struct Answer {
 
 impl Request {
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+        if payload.len() > MAX_REQUEST {
+            return None;
+        }
         serde_json::from_slice(payload).ok()
     }
 
@@ -189,6 +196,14 @@ mod tests {
             assert_eq!(response["ProcessedClientActions"][0]["ActionStatus"], 3, "{parameters}");
             assert!(unsupported.is_some(), "{parameters}");
         }
+    }
+
+    #[test]
+    fn the_answer_to_a_request_of_absurd_length_is_not_sixty_times_as_long() {
+        let request = |actions| format!(r#"{{"RequestedClientActions":[{}]}}"#, vec!["{}"; actions].join(","));
+        assert!(Request::parse(request(350_000).as_bytes()).is_none());
+        let longest = Request::parse(request(MAX_REQUEST / 3 - 10).as_bytes()).unwrap().answer();
+        assert!(longest.payload.len() < 2 << 20, "{}", longest.payload.len());
     }
 
     #[test]

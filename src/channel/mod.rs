@@ -84,7 +84,8 @@ pub struct Config {
     pub paced: bool,
 }
 
-/// What the channel has to say besides frames and output. Each is said once, [`Event::Stalled`] once for each pause.
+/// What the channel has to say besides frames and output. [`Event::Stalled`] is said once for each pause,
+/// [`Event::Unsupported`] and [`Event::PortRefused`] once for each message that gives the reason, the others once.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// The handshake is complete.

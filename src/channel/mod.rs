@@ -72,6 +72,8 @@ const OUTPUT_HIGH_WATER: usize = 256 << 10;
 const DATA_SHARE: u32 = 16;
 /// Agents from this version on acknowledge a message again when it comes again.
 const ACKNOWLEDGES_AGAIN: [u32; 4] = [3, 2, 1041, 0];
+/// Agents up to 2.3.722.0 acknowledge the terminate flag like anything else, and do nothing about it.
+const KNOWS_FLAG: [u32; 4] = [2, 3, 722, 1];
 
 /// What the channel needs to be told once.
 #[derive(Clone, Copy, Debug)]
@@ -544,6 +546,11 @@ impl Channel {
     /// Whether the terminate flag has been sent: nothing can come after it.
     pub fn has_sent_flag(&self) -> bool {
         self.terminate_sequence.is_some()
+    }
+
+    /// Whether the agent ends the session when it is told to by the terminate flag.
+    pub fn agent_knows_flag(&self) -> bool {
+        self.agent_version.as_ref().is_some_and(|version| !is_before(version, KNOWS_FLAG))
     }
 
     /// Whether the handshake is complete.

@@ -400,7 +400,7 @@ impl<'a> Tunnel<'a> {
         }
         ending.acknowledged(now, self.channel.stats().acknowledged);
         match ending.want(now, self.channel.has_sent_flag()) {
-            Want::Leave => Err(Outcome { over: true, result: Ok(()) }),
+            Want::Leave => Err(Outcome { over: self.channel.agent_knows_flag(), result: Ok(()) }),
             Want::LeaveByApi => Err(Outcome { over: false, result: Ok(()) }),
             Want::Wait(until) => {
                 let last_words = ending.last_words_until().filter(|until| *until > now);

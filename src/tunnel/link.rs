@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Instant, SystemTime};
 
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use uuid::Uuid;
 
 use super::limits;
@@ -120,10 +120,14 @@ impl<'a> Connector<'a> {
                 let pause = self.patience.borrow_mut().next_attempt(Instant::now(), fastrand::f64());
                 let Some(pause) = pause else { return Err(last.unwrap_or_else(spent).into()) };
                 tokio::time::sleep(pause).await;
-                let failure = match self.resume_once().await {
-                    Ok(gateway) => return Ok(gateway),
-                    Err(failure) if failure.session_is_over || !may_pass(failure.error.status) => return Err(failure),
-                    Err(Failure { error, .. }) => error,
+                let deadline = self.patience.borrow().deadline(Instant::now());
+                let failure = match timeout_at(deadline.into(), self.resume_once()).await {
+                    Ok(Ok(gateway)) => return Ok(gateway),
+                    Ok(Err(failure)) if failure.session_is_over || !may_pass(failure.error.status) => {
+                        return Err(failure);
+                    }
+                    Ok(Err(Failure { error, .. })) => error,
+                    Err(_) => return Err(last.unwrap_or_else(spent).into()),
                 };
                 tracing::info!("cannot resume yet: {failure}");
                 if failure.status == ExitStatus::Denied && !std::mem::replace(&mut told, true) {
@@ -145,10 +149,10 @@ impl<'a> Connector<'a> {
     }
 }
 
-/// Nothing has failed and there is still no time left: the connections that were made did not last.
+/// Patience is spent, and no attempt has given a reason.
 fn spent() -> Error {
-    let what = "the connection is lost again and again";
-    Error::new(ExitStatus::Broken, what, "check the network, then connect again; -v shows what happened before")
+    let what = "the connection was lost and could not be resumed in time";
+    Error::new(ExitStatus::TryAgain, what, "check the network, or allow more time with --resume-timeout")
 }
 
 /// Whether a failure to resume may pass: the network comes back, and an SSO login is renewed in another window.

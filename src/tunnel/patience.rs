@@ -41,6 +41,11 @@ impl Patience {
         }
     }
 
+    /// When patience is spent: an attempt that is under way then is given up.
+    pub(super) fn deadline(&self, now: Instant) -> Instant {
+        self.lost.unwrap_or(now) + self.budget
+    }
+
     /// How long to pause before the next attempt, or nothing if patience is spent. The first attempt is made at once.
     /// `chance`, from 0 to 1, spreads the attempts of many sessions that were cut at once.
     pub(super) fn next_attempt(&mut self, now: Instant, chance: f64) -> Option<Duration> {
@@ -75,6 +80,7 @@ mod tests {
         let mut now = start;
         let mut patience = Patience::new(BUDGET);
         patience.lost(now);
+        assert_eq!(patience.deadline(now), start + BUDGET);
         let pauses = pauses(&mut patience, &mut now);
         assert_eq!(pauses[..9], [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert!(now - start <= BUDGET && now - start > BUDGET - PAUSE_MAX);

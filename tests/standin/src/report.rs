@@ -204,6 +204,8 @@ pub struct SessionReport {
     pub traffic: Traffic,
     /// Numbers of the agent.
     pub agent: AgentCounts,
+    /// Faults that have happened, ordered or scheduled.
+    pub faults: u64,
     /// What the way from client to agent did.
     pub uplink: LinkCounts,
     /// What the way from agent to client did.

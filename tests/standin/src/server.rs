@@ -38,8 +38,8 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Lets things go wrong while the stand-in runs. What it orders happens soon after; wait for its effect with
-/// [`Server::wait_for`].
+/// Lets things go wrong while the stand-in runs. What it orders happens soon after; wait for it with
+/// [`Server::wait_for`]: each session's report counts its faults.
 #[derive(Debug, Clone)]
 pub struct Control {
     orders: UnboundedSender<Order>,

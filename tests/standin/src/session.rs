@@ -73,6 +73,7 @@ pub(crate) struct Session {
     ending: Option<(SessionState, String)>,
     ended: Option<Instant>,
     closes: Vec<Option<u16>>,
+    faults: u64,
     port_connected: bool,
     rng: fastrand::Rng,
 }
@@ -109,6 +110,7 @@ impl Session {
             ending: None,
             ended: None,
             closes: Vec::new(),
+            faults: 0,
             port_connected: false,
             rng,
             hub,
@@ -347,6 +349,7 @@ impl Session {
     }
 
     fn fault(&mut self, now: Instant, fault: Fault) {
+        self.faults += 1;
         match fault {
             Fault::Close(code, reason) => {
                 if let Some(socket) = self.detach(None) {
@@ -572,6 +575,7 @@ impl Session {
             session.handshake_complete = self.inspector.is_complete();
             session.terminate_flag = self.inspector.has_terminated();
             session.port_connected = self.port_connected;
+            session.faults = self.faults;
             session.uplink = uplink;
             session.downlink = downlink;
             if let Some(agent) = &self.agent {

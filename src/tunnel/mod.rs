@@ -274,7 +274,7 @@ impl<'a> Tunnel<'a> {
     /// Takes what came from the gateway, and whatever has come with it.
     fn progress(&mut self, now: Instant, first: Progress) -> Result<(), Outcome> {
         let mut next = Some(first);
-        for _ in 0..BATCH {
+        for left in (0..BATCH).rev() {
             match next {
                 Some(Progress::Frame(frame)) => {
                     if let Err(ignored) = self.channel.handle_frame(now, &frame) {
@@ -285,7 +285,8 @@ impl<'a> Tunnel<'a> {
                 Some(Progress::Flushed) | None => return Ok(()),
             }
             next = match &mut self.link {
-                Link::Up(gateway) if self.channel.wants_frames() => gateway.try_frame(),
+                // What is taken here must be looked at in the next round.
+                Link::Up(gateway) if left > 0 && self.channel.wants_frames() => gateway.try_frame(),
                 _ => None,
             };
         }

@@ -355,7 +355,7 @@ impl Channel {
             self.phase = Phase::Open;
         }
         if let Some(pause) = &self.pause {
-            if pause.limit() <= now && !self.outgoing.is_idle() {
+            if pause.limit() <= now && self.has_something_to_send() {
                 self.pause = None;
                 self.events.push_back(Event::Stalled);
             }
@@ -438,9 +438,16 @@ impl Channel {
 
     fn poll_data(&mut self, now: Instant) -> Option<Bytes> {
         self.acknowledgements_in_a_row = 0;
+        let has_something = self.has_something_to_send();
         if let Some(pause) = &mut self.pause {
-            let probe = self.outgoing.awaits_acknowledgement() && pause.take_probe(now);
-            return if probe { self.outgoing.transmit_probe(now) } else { None };
+            if !has_something || !pause.take_probe(now) {
+                return None;
+            }
+            if !self.outgoing.awaits_acknowledgement() {
+                // Nothing to ask with but what is held back: its first message.
+                self.store_next(now);
+            }
+            return self.outgoing.transmit_probe(now);
         }
         if !self.outgoing.has_due() {
             self.store_next(now);
@@ -460,6 +467,11 @@ impl Channel {
             let flag = Flag::TerminateSession.to_payload();
             self.store(now, PayloadType::FLAG, Bytes::copy_from_slice(&flag));
         }
+    }
+
+    /// Whether anything waits to be sent, or to be acknowledged.
+    fn has_something_to_send(&self) -> bool {
+        !self.outgoing.is_idle() || (self.terminate_sequence.is_none() && self.may_terminate())
     }
 
     fn may_terminate(&self) -> bool {
@@ -510,12 +522,11 @@ impl Channel {
         };
         let pace = self.has_frame().then(|| self.pace.next(now));
         let outgoing = match &self.pause {
-            Some(pause) => {
-                let limit = (!self.outgoing.is_idle()).then(|| pause.limit());
-                let may_probe = self.has_transport && self.outgoing.awaits_acknowledgement();
-                let probe = may_probe.then(|| pause.probe_at().max(self.pace.next(now)));
-                limit.into_iter().chain(probe).min()
+            Some(pause) if self.has_something_to_send() => {
+                let probe = self.has_transport.then(|| pause.probe_at().max(self.pace.next(now)));
+                probe.into_iter().chain([pause.limit()]).min()
             }
+            Some(_) => None,
             None if self.has_transport => self.outgoing.timeout(),
             None => None,
         };

@@ -349,6 +349,42 @@ fn a_pause_holds_data_back_probes_slowly_and_keeps_acknowledging() {
 }
 
 #[test]
+fn a_pause_with_nothing_unacknowledged_is_probed_with_what_waits() {
+    let mut table = Table::open();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.send(&[7; 1024 + 1]);
+    assert!(table.data().is_empty());
+    table.advance(millis(1000));
+    let probe = table.data();
+    assert!(matches!(probe.as_slice(), [(1, payload)] if payload.len() == 1024));
+    assert_eq!(table.channel.poll_timeout(table.now), Some(table.now + millis(2000)));
+    table.advance(millis(2000));
+    assert!(table.data() == probe);
+    table.acknowledge(1);
+    assert_eq!(table.data(), [(2, vec![7])]);
+}
+
+#[test]
+fn a_pause_does_not_keep_the_end_back() {
+    let mut table = Table::open();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.finish(Ending::Acknowledged);
+    assert!(table.data().is_empty());
+    table.advance(millis(1000));
+    assert_eq!(table.data(), [(1, Flag::TerminateSession.to_payload().to_vec())]);
+}
+
+#[test]
+fn a_pause_before_the_handshake_is_over_wakes_nobody_in_vain() {
+    let mut table = Table::new();
+    table.channel.send(b"early");
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.advance(millis(1000));
+    assert!(table.frames().is_empty());
+    assert!(table.channel.poll_timeout(table.now).is_none_or(|at| at > table.now));
+}
+
+#[test]
 fn stream_data_and_acknowledgements_end_a_pause_too() {
     for ends_pause in
         [(|table: &mut Table| drop(table.agent_says(PayloadType::OUTPUT, b"x"))) as fn(&mut Table), |table| {
@@ -373,17 +409,6 @@ fn a_pause_without_end_is_reported_when_data_waits() {
     table.channel.send(b"key");
     table.advance(millis(1));
     assert_eq!(table.events().last(), Some(&Event::Stalled));
-}
-
-#[test]
-fn a_pause_with_nothing_to_ask_with_does_not_keep_the_loop_turning() {
-    let mut table = Table::open();
-    table.service_says(MessageType::PausePublication, b"").unwrap();
-    table.channel.send(b"held");
-    let paused = table.now;
-    table.advance(Duration::from_secs(2));
-    assert!(table.data().is_empty());
-    assert_eq!(table.channel.poll_timeout(table.now), Some(paused + Duration::from_secs(30)));
 }
 
 /// Sends message after message, of which the first is never acknowledged, for `seconds`.

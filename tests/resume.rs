@@ -163,9 +163,8 @@ fn a_connection_that_breaks_at_once_every_time_is_not_redialled_as_fast() {
 
 #[test]
 fn a_pause_without_an_end_leads_to_a_new_connection() {
-    let mut standin = Options::default();
     // The agent is away and what it says is lost, so that nothing but time ends the pause.
-    standin.pause_agent_while_away = false;
+    let standin = Options { pause_agent_while_away: false, ..Options::default() };
     let (bench, mut proxy) = in_session_with(standin, &[]);
     bench.fault(Fault::AgentAway(Duration::from_secs(31)));
     proxy.write(b"while it was away\n");

@@ -2,6 +2,8 @@
 //!
 //! Every fault comes after a number of messages, or once the stand-in's report shows that the session has got there.
 
+#![allow(clippy::expect_used, reason = "a test ends where its files cannot be written or read")]
+
 use std::fs;
 use std::time::Duration;
 
@@ -164,7 +166,7 @@ fn download(bench: &Bench, length: usize) {
 fn copy(bench: &Bench, length: usize, way: impl Fn(Tool, &str, &str) -> Tool) {
     let [from, to] = ["from", "to"].map(|name| bench.folder().join(name));
     let content = noise(length as u64, length);
-    fs::write(&from, &content).unwrap();
+    fs::write(&from, &content).expect("room for the file");
     let scp = bench.user().openssh("scp").limit(TRANSFER);
     let scp = way(scp, &from.display().to_string(), &to.display().to_string()).start();
     let carried = |session: &SessionReport| session.traffic.bytes_from_client.max(session.traffic.bytes_to_client);
@@ -178,7 +180,7 @@ fn copy(bench: &Bench, length: usize, way: impl Fn(Tool, &str, &str) -> Tool) {
         assert!(memory.peak < MEMORY, "ssm-proxy's memory: {memory:?}");
     }
     let done = scp.ended().ok();
-    let arrived = fs::read(&to).unwrap();
+    let arrived = fs::read(&to).expect("the copy");
     assert!(arrived == content, "{} bytes went, {} other ones arrived: {done}", content.len(), arrived.len());
 }
 

@@ -66,7 +66,7 @@ fn an_agent_that_acknowledges_once_loses_acknowledgements_at_each_reconnect() {
         // The last acknowledgements before the break never arrive.
         let messages = (LENGTH / MESSAGE) as u64 * reconnect / 4;
         standin.schedule.extend([
-            Scheduled { when: When::Messages(messages - 20), fault: Fault::Downlink(no_acknowledgements.clone()) },
+            Scheduled { when: When::Messages(messages - 200), fault: Fault::Downlink(no_acknowledgements.clone()) },
             Scheduled { when: When::Messages(messages), fault: Fault::Reset },
             Scheduled { when: When::Messages(messages), fault: Fault::Downlink(LinkConfig::default()) },
         ]);

@@ -604,4 +604,6 @@ fn is_before(version: &str, limit: [u32; 4]) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

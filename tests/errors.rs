@@ -62,9 +62,9 @@ fn a_refused_port_is_69() {
     let (address, _taken) = refused_port();
     let standin = Options { ports: vec![(23, address)], ..Options::default() };
     let bench = Bench::with(Setup { standin, ..Setup::default() });
-    // As with ssh, stdin is open until ssm-proxy ends.
-    let done = bench.proxy().args([HOST, "23"]).start().ended();
-    two_lines(done, 69, HOST);
+    // As with ssh, stdin is open until ssm-proxy ends; with a stdin that has ended it is a refusal all the same.
+    two_lines(bench.proxy().args([HOST, "23"]).start().ended(), 69, HOST);
+    two_lines(bench.proxy().args([HOST, "23"]).run(), 69, HOST);
     bench.finish();
 }
 

@@ -358,7 +358,7 @@ impl<'a> Tunnel<'a> {
     /// What `channel_closed` means, given what came before it.
     fn closing_result(&self, output: &str) -> Result<(), Error> {
         tracing::info!("the service has closed the session");
-        if self.ending.is_some() || self.channel.has_received_output() {
+        if self.channel.has_received_output() || self.channel.has_sent_flag() || self.is_urgent() {
             if !output.trim().is_empty() {
                 tell(output);
             }

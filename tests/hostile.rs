@@ -140,7 +140,7 @@ fn a_frame_above_the_limit_costs_its_connection() {
     let before = ssh.memory();
     for connection in 2..=3 {
         bench.fault(Fault::Binary(vec![0; (1 << 20) + 1]));
-        goes_on(&mut ssh, "beyond the limit");
+        goes_on(&mut ssh, &format!("on connection {connection}"));
         bench.wait_for("a new connection", |report| {
             report.sessions.iter().all(|session| session.upgrades == connection)
         });

@@ -14,6 +14,9 @@ const NOTICED_IDLE: Duration = Duration::from_secs(20);
 /// The same while something is sent.
 const NOTICED_SENDING: Duration = Duration::from_secs(6);
 
+/// How long a line may take to come back, whatever happens.
+const ANSWER: Duration = Duration::from_secs(60);
+
 #[test]
 fn a_cut_is_noticed_while_nothing_is_sent() {
     let (bench, mut proxy) = in_session(&[]);
@@ -162,23 +165,37 @@ fn a_connection_that_breaks_at_once_every_time_is_not_redialled_as_fast() {
 }
 
 #[test]
+fn a_pause_that_is_not_taken_back_is_over_when_the_agent_is_there_again() {
+    let (bench, mut proxy) = in_session(&[]);
+    for fault in [Fault::Pause, Fault::AgentAway(Duration::from_secs(2))] {
+        let begun = Instant::now();
+        bench.fault(fault.clone());
+        goes_on(&mut proxy);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(10), "{fault:?}: an answer only after {took:?}");
+    }
+    let _ = proxy.finish().ok();
+    assert_eq!(connections(&bench.finish()), 1, "the connection was replaced");
+}
+
+#[test]
 fn a_pause_without_an_end_leads_to_a_new_connection() {
-    // The agent is away and what it says is lost, so that nothing but time ends the pause.
-    let standin = Options { pause_agent_while_away: false, ..Options::default() };
-    let (bench, mut proxy) = in_session_with(standin, &[]);
+    let (bench, mut proxy) = in_session(&[]);
     bench.fault(Fault::AgentAway(Duration::from_secs(31)));
     proxy.write(b"while it was away\n");
     proxy.expect_stdout("while it was away");
     let _ = proxy.finish().ok();
-    let report = bench.finish();
-    assert_eq!(connections(&report), 2, "the connection was not replaced");
+    assert_eq!(connections(&bench.finish()), 2, "the connection was not replaced");
 }
 
 /// Fails unless a line goes there and back.
 #[track_caller]
 fn goes_on(proxy: &mut Running) {
-    proxy.write(b"it goes on\n");
-    proxy.expect_stdout("it goes on");
+    const LINE: &[u8] = b"it goes on\n";
+    let before = proxy.stdout().bytes().len();
+    proxy.write(LINE);
+    let back = proxy.stdout().wait(ANSWER, |bytes| (bytes.len() >= before + LINE.len()).then(|| bytes.to_vec()));
+    assert!(back.is_some_and(|back| back.ends_with(LINE)), "the line did not come back\n{proxy}");
 }
 
 /// Fails unless this is how an error looks, and it says `what`.
@@ -193,11 +210,7 @@ fn assert_failed(done: Done, code: i32, what: &str) {
 
 /// ssm-proxy at work, with an echo at the far side.
 fn in_session(options: &[&str]) -> (Bench, Running) {
-    in_session_with(Options::default(), options)
-}
-
-fn in_session_with(mut standin: Options, options: &[&str]) -> (Bench, Running) {
-    standin.ports.push((7, Peer::echo().address()));
+    let standin = Options { ports: vec![(7, Peer::echo().address())], ..Options::default() };
     let bench = Bench::with(Setup { standin, ..Setup::default() });
     let mut proxy = bench.proxy().args([HOST, "7"]).args(options).start();
     proxy.write(b"up\n");

@@ -1,0 +1,563 @@
+//! The target `handle_frame`: a channel, a hostile peer, a network that breaks and a clock, all made of the input.
+//!
+//! What is promised whatever comes: no panic; every frame that comes out is well-formed, acknowledges what arrived as
+//! often as it arrived, or carries what ssh wrote, in order, unchanged when it is sent again; one response to the
+//! handshake, numbered 0; nothing of the user's before the handshake is complete; the terminate flag once and last;
+//! every byte for ssh comes from a payload that was verified, in order, once; memory within its bounds, counted at the
+//! allocator as well; after everything is drained the channel does not ask to be called again at once; and when a
+//! sane peer and network are put in the place of the input's, everything arrives and ends.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::{Buf, Bytes, BytesMut};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::channel::{
+    Channel, Config, Ending, Event, FLAG_FIN, FLAG_SYN, Flag, Ignored, MAX_PAYLOAD, Message, MessageType, PayloadType,
+};
+use crate::operation::Operation;
+use crate::{frame, memory};
+
+/// What the channel may say that it holds: window and look-ahead, then reordered bytes, those just put in order, and
+/// what waits for ssh, with the largest frame of this harness.
+const BUFFERED: usize = (256 << 10) + (64 << 10) + 2 * (4 << 20) + (256 << 10) + (64 << 10);
+/// What is really held may be this many times what the channel says: the harness has its own copy of what is on its
+/// way to ssh, and buffers grow by doubling...
+const HELD_TIMES: usize = 3;
+/// ...and this much more: messages in flight to an agent that acknowledges only once, acknowledgements.
+const HELD_MORE: usize = 4 << 20;
+/// Frames in one input, and bytes in them: few enough to be quick...
+const BUDGET: (usize, usize) = (200, 128 << 10);
+/// ...or, in a few inputs, enough to fill every buffer.
+const LARGE_BUDGET: (usize, usize) = (1500, 6 << 20);
+/// Rounds of one instant after which the channel turns in circles.
+const ROUNDS: u32 = 4;
+/// Steps in which a sane peer and network must bring everything to its end.
+const STEPS: u32 = 20_000;
+/// Messages that may be unacknowledged, and a few that are not data.
+const IN_FLIGHT: usize = 2048 + 8;
+/// Messages a second that the service tolerates.
+const SERVICE_LIMIT: usize = 1000;
+/// How long user data waits for the far side's first bytes.
+const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
+/// The message types, for the fuzzer to choose from.
+const TYPES: [MessageType; 7] = [
+    MessageType::InputStreamData,
+    MessageType::OutputStreamData,
+    MessageType::Acknowledge,
+    MessageType::ChannelClosed,
+    MessageType::StartPublication,
+    MessageType::PausePublication,
+    MessageType::Unknown,
+];
+
+/// Runs the session that `data` describes.
+///
+/// # Panics
+/// When the channel breaks a promise.
+pub fn run(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(header) = <[u8; 3]>::arbitrary(&mut input) else { return };
+    let mut session = Session::new(header);
+    while !input.is_empty() {
+        let Ok(operation) = Operation::arbitrary(&mut input) else { break };
+        session.step(operation);
+    }
+    session.recover();
+}
+
+/// A message of ours that was seen on the wire, or acknowledged before it was.
+struct Sent {
+    /// Of its bytes.
+    hash: u64,
+    acknowledged: bool,
+}
+
+struct Session {
+    channel: Channel,
+    now: Instant,
+    paced: bool,
+    /// Whether everything is drained after each step.
+    eager: bool,
+    held: usize,
+    frames_left: usize,
+    bytes_left: usize,
+
+    has_transport: bool,
+    closed: bool,
+    finished: bool,
+    /// Whether the agent may be taken for one that acknowledges only once.
+    maybe_old: bool,
+
+    /// The agent's next number, and what came before its turn.
+    expected: i64,
+    kept: BTreeMap<i64, (u32, Vec<u8>)>,
+    /// Bytes for ssh.
+    output: BytesMut,
+    completed: Option<Instant>,
+    has_spoken: bool,
+    /// Acknowledgements that are owed, as they are to be written.
+    owed: HashMap<String, usize>,
+
+    sent: Vec<Sent>,
+    flag: Option<i64>,
+    /// Bytes that ssh wrote, and those of them seen on the wire.
+    written: u64,
+    carried: u64,
+    /// When frames went out, in the last second.
+    times: VecDeque<Instant>,
+    events: Vec<Event>,
+}
+
+impl Session {
+    fn new([seed, far, modes]: [u8; 3]) -> Self {
+        let held = memory::held();
+        let paced = modes & 1 == 1;
+        let (frames_left, bytes_left) = if modes >= 0xf0 { LARGE_BUDGET } else { BUDGET };
+        let unix_millis = if far == 255 { u64::MAX } else { u64::from(far) << 36 };
+        let now = Instant::now();
+        let mut channel = Channel::new(Config { unix_millis, seed: seed.into(), paced }, now);
+        let has_transport = modes & 2 == 0;
+        if has_transport {
+            channel.transport_up();
+        }
+        Self {
+            channel,
+            now,
+            paced,
+            eager: modes & 4 == 0,
+            held,
+            frames_left,
+            bytes_left,
+            has_transport,
+            closed: false,
+            finished: false,
+            maybe_old: false,
+            expected: 0,
+            kept: BTreeMap::new(),
+            output: BytesMut::new(),
+            completed: None,
+            has_spoken: false,
+            owed: HashMap::new(),
+            sent: Vec::new(),
+            flag: None,
+            written: 0,
+            carried: 0,
+            times: VecDeque::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, operation: Operation) {
+        self.act(operation);
+        if self.eager {
+            self.settle();
+        }
+        let buffered = self.channel.buffered_bytes();
+        assert!(buffered <= BUFFERED, "{buffered} bytes are buffered");
+        let held = memory::held().saturating_sub(self.held);
+        assert!(held <= buffered * HELD_TIMES + HELD_MORE, "{held} bytes are held, {buffered} are known");
+    }
+
+    fn act(&mut self, operation: Operation) {
+        match operation {
+            Operation::Raw { repair: false, frame } => self.frame(frame.into()),
+            Operation::Raw { repair: true, frame } => self.frame(frame::repair_digest(&frame)),
+            Operation::Crafted { message_type, short_header, created, sequence, flags, id, payload_type, payload } => {
+                let message = Message {
+                    message_type: TYPES[usize::from(message_type) % TYPES.len()],
+                    created,
+                    sequence,
+                    flags,
+                    id: Uuid::from_u128(id),
+                    payload_type: PayloadType(payload_type),
+                    payload: payload.into(),
+                };
+                let frame = message.encode();
+                self.frame(if short_header { shorten(&frame) } else { frame });
+            }
+            Operation::Stream { ahead, payload_type, payload } => {
+                self.frame(self.stream(ahead.into(), payload_type.into(), &payload));
+            }
+            Operation::Damaged { at, bits, cut, added, repair } => {
+                let mut frame = self.stream(0, 1, b"damaged").to_vec();
+                let at = usize::from(at) % frame.len();
+                frame[at] ^= bits;
+                frame.truncate(frame.len().saturating_sub(cut.into()));
+                frame.extend(std::iter::repeat_n(bits, added.into()));
+                self.frame(if repair { frame::repair_digest(&frame) } else { frame.into() });
+            }
+            Operation::Flood { ahead, payload_type, count, length, trailing } => {
+                let first = self.expected.saturating_add(ahead.into());
+                let payload = vec![b'f'; length.into()];
+                for number in 0..i64::from(count) {
+                    let ahead = first.saturating_add(number).saturating_sub(self.expected);
+                    let mut frame = self.stream(ahead, payload_type.into(), &payload).to_vec();
+                    frame.resize(frame.len() + usize::from(trailing), 0);
+                    if !self.frame_within_budget(frame.into()) {
+                        break;
+                    }
+                }
+            }
+            Operation::Acknowledge { back } => {
+                let sequence = self.sent.len() as i64 - i64::from(back);
+                self.frame(acknowledgement(sequence));
+            }
+            Operation::Request { old } => {
+                let version = if old { "3.1.0.0" } else { "3.3.0.0" };
+                let request = format!(
+                    r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{{"portNumber":"22"}}}}}}]}}"#
+                );
+                self.frame(self.stream(0, PayloadType::HANDSHAKE_REQUEST.0, request.as_bytes()));
+            }
+            Operation::Complete => self.frame(self.complete()),
+            Operation::Pause => self.frame(service(MessageType::PausePublication, b"")),
+            Operation::Start => self.frame(service(MessageType::StartPublication, b"")),
+            Operation::Closed { payload } => self.frame(service(MessageType::ChannelClosed, &payload)),
+            Operation::Wait { micros } => self.now += Duration::from_micros(micros.into()),
+            Operation::Sleep { hours } => self.now += Duration::from_secs(u64::from(hours) * 3600),
+            Operation::Timeout => {
+                self.now = self.channel.poll_timeout(self.now).map_or(self.now, |at| at.max(self.now))
+            }
+            Operation::Tick => self.tick(),
+            Operation::Send { length } => self.send(length.into()),
+            Operation::Finish { at_once } => {
+                self.finished = true;
+                self.channel.finish(if at_once { Ending::AtOnce } else { Ending::Acknowledged });
+            }
+            Operation::Lost => {
+                self.has_transport = false;
+                self.times.clear();
+                self.channel.transport_lost();
+            }
+            Operation::Up => {
+                self.has_transport = true;
+                self.channel.transport_up();
+            }
+            Operation::Frames { count } => _ = self.frames(count.into()),
+            Operation::Output { count } => self.read(count.into()),
+            Operation::Settle => _ = self.settle(),
+        }
+    }
+
+    /// The agent's message so far ahead of the expected one.
+    fn stream(&self, ahead: i64, payload_type: u32, payload: &[u8]) -> Bytes {
+        let sequence = self.expected.saturating_add(ahead);
+        Message {
+            message_type: MessageType::OutputStreamData,
+            created: 1,
+            sequence,
+            flags: 0,
+            id: Uuid::from_u128(sequence as u128),
+            payload_type: PayloadType(payload_type),
+            payload: Bytes::copy_from_slice(payload),
+        }
+        .encode()
+    }
+
+    fn complete(&self) -> Bytes {
+        self.stream(0, PayloadType::HANDSHAKE_COMPLETE.0, br#"{"HandshakeTimeToComplete":1,"CustomerMessage":"hello"}"#)
+    }
+
+    fn frame(&mut self, frame: Bytes) {
+        self.frame_within_budget(frame);
+    }
+
+    /// A frame arrives, unless the channel wants none or there have been enough; whether it did.
+    fn frame_within_budget(&mut self, frame: Bytes) -> bool {
+        if self.frames_left == 0 || self.bytes_left < frame.len() || !self.channel.wants_frames() {
+            return false;
+        }
+        self.frames_left -= 1;
+        self.bytes_left -= frame.len();
+        self.arrive(frame);
+        true
+    }
+
+    fn arrive(&mut self, frame: Bytes) {
+        let result = self.channel.handle_frame(self.now, &frame);
+        if self.closed {
+            assert_eq!(result, Err(Ignored::Closed));
+            return;
+        }
+        let name = frame::name(&frame).unwrap_or_default();
+        if [b"start_publication", b"pause_publication"].iter().any(|control| name == *control) {
+            assert_eq!(result, Ok(()));
+            return;
+        }
+        let Some(message) = frame::verify(&frame) else {
+            assert!(matches!(result, Err(Ignored::Malformed(_))), "{result:?} for a frame out of order");
+            return;
+        };
+        match (message.name, result) {
+            (b"output_stream_data", Ok(())) => self.accept(&message),
+            (b"output_stream_data", Err(Ignored::NoRoom)) => {
+                assert_ne!(message.sequence, self.expected, "there is always room for the next message");
+            }
+            (b"acknowledge", Ok(())) => self.acknowledged(message.payload),
+            (b"acknowledge", Err(Ignored::NotWaiting)) => {
+                let waits = self.sent.get(acknowledged_sequence(message.payload).expect("it was read") as usize);
+                let missed = waits.is_some_and(|sent| !sent.acknowledged);
+                assert!(!missed || self.maybe_old, "an acknowledgement is disregarded");
+            }
+            (b"acknowledge", Err(Ignored::Acknowledgement)) => {}
+            (b"channel_closed", Ok(())) => self.closed = true,
+            (_, Err(Ignored::Type)) => {}
+            (name, result) => panic!("{result:?} for {}", String::from_utf8_lossy(name)),
+        }
+    }
+
+    /// Stream data was accepted, so it is owed an acknowledgement and takes its place in order.
+    fn accept(&mut self, message: &frame::Verified<'_>) {
+        let (least, most) = message.id.split_at(8);
+        let id = Uuid::from_slice(&[most, least].concat()).expect("16 bytes");
+        let acknowledgement = format!(
+            r#"{{"AcknowledgedMessageType":"output_stream_data","AcknowledgedMessageId":"{id}","AcknowledgedMessageSequenceNumber":{},"IsSequentialMessage":true}}"#,
+            message.sequence
+        );
+        *self.owed.entry(acknowledgement).or_default() += 1;
+        assert!(message.sequence >= 0);
+        if message.sequence >= self.expected {
+            self.kept.entry(message.sequence).or_insert_with(|| (message.payload_type, message.payload.to_vec()));
+        }
+        while let Some((payload_type, payload)) = self.kept.remove(&self.expected) {
+            self.expected += 1;
+            match PayloadType(payload_type) {
+                PayloadType::OUTPUT => {
+                    self.output.extend_from_slice(&payload);
+                    self.has_spoken |= self.completed.is_some();
+                }
+                PayloadType::HANDSHAKE_COMPLETE => {
+                    if self.completed.is_none()
+                        && let Some(response) = self.sent.first_mut()
+                    {
+                        response.acknowledged = true;
+                    }
+                    self.completed.get_or_insert(self.now);
+                }
+                PayloadType::HANDSHAKE_REQUEST => {
+                    self.maybe_old |= !payload.starts_with(br#"{"AgentVersion":"3.3.0.0""#)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, payload: &[u8]) {
+        let sequence = acknowledged_sequence(payload).expect("JSON that is no acknowledgement was taken for one");
+        if sequence == 0 && self.sent.is_empty() {
+            // The response, acknowledged before it was sent.
+            self.sent.push(Sent { hash: 0, acknowledged: true });
+            return;
+        }
+        let sent = self.sent.get_mut(usize::try_from(sequence).expect("a number of ours")).expect("it was sent");
+        assert!(!sent.acknowledged, "an acknowledgement counts once");
+        sent.acknowledged = true;
+    }
+
+    fn tick(&mut self) {
+        self.channel.handle_timeout(self.now);
+    }
+
+    fn send(&mut self, length: usize) {
+        let capacity = self.channel.send_capacity();
+        assert!(capacity == 0 || !(self.finished || self.closed));
+        let taken = self.channel.send(written(self.written, length));
+        assert_eq!(taken, length.min(capacity));
+        self.written += taken as u64;
+    }
+
+    /// The socket takes up to `count` frames; the numbers of those that carry data.
+    fn frames(&mut self, count: usize) -> Vec<i64> {
+        let mut numbers = Vec::new();
+        for _ in 0..count {
+            let Some(frame) = self.channel.poll_frame(self.now) else { break };
+            assert!(self.has_transport && !self.closed, "a frame without a socket");
+            self.times.push_back(self.now);
+            let message = frame::verify(&frame).expect("a frame out of order");
+            assert_eq!(frame[..4], 116u32.to_be_bytes());
+            match message.name {
+                b"acknowledge" => self.acknowledges(&message),
+                b"input_stream_data" => {
+                    self.carries(&message, hash(&frame));
+                    numbers.push(message.sequence);
+                    assert!(numbers.len() <= IN_FLIGHT, "data without end");
+                }
+                name => panic!("a frame of type {}", String::from_utf8_lossy(name)),
+            }
+        }
+        while self.times.pop_front_if(|time| *time + Duration::from_secs(1) <= self.now).is_some() {}
+        assert!(!self.paced || self.times.len() < SERVICE_LIMIT, "{} frames in a second", self.times.len());
+        numbers
+    }
+
+    fn acknowledges(&mut self, message: &frame::Verified<'_>) {
+        assert_eq!((message.sequence, message.flags, message.payload_type), (0, FLAG_SYN | FLAG_FIN, 0));
+        let text = std::str::from_utf8(message.payload).expect("JSON");
+        let owed = self.owed.get_mut(text).expect("an acknowledgement of what never came");
+        *owed -= 1;
+        if *owed == 0 {
+            self.owed.remove(text);
+        }
+    }
+
+    fn carries(&mut self, message: &frame::Verified<'_>, hash: u64) {
+        assert!(!message.payload.is_empty(), "agents drop empty payloads");
+        if self.sent.is_empty() && message.sequence == 1 && self.completed.is_some() {
+            // The handshake was completed before the response was sent, and that acknowledged it.
+            self.sent.push(Sent { hash: 0, acknowledged: true });
+        }
+        let sequence = usize::try_from(message.sequence).expect("a number of ours");
+        if let Some(sent) = self.sent.get(sequence) {
+            assert_eq!(sent.hash, hash, "message {sequence} is another one when sent again");
+            assert!(!sent.acknowledged, "message {sequence} is sent again after its acknowledgement");
+            return;
+        }
+        assert_eq!(sequence, self.sent.len(), "a number is left out");
+        assert_eq!(self.flag, None, "message {sequence} follows the terminate flag");
+        self.sent.push(Sent { hash, acknowledged: false });
+        if PayloadType(message.payload_type) == PayloadType::HANDSHAKE_RESPONSE {
+            assert_eq!(sequence, 0, "the handshake's response is the first message, if there is one");
+            return;
+        }
+        let completed = self.completed.expect("data before the handshake is complete");
+        assert!(self.has_spoken || completed + FIRST_OUTPUT_WAIT <= self.now, "data before the first output");
+        assert!(message.payload.len() <= MAX_PAYLOAD);
+        match PayloadType(message.payload_type) {
+            PayloadType::OUTPUT => {
+                assert_eq!(message.payload, written(self.carried, message.payload.len()));
+                self.carried += message.payload.len() as u64;
+                assert!(self.carried <= self.written);
+            }
+            PayloadType::FLAG => {
+                assert!(self.finished && Flag::TerminateSession.matches(message.payload));
+                assert_eq!(self.carried, self.written, "the terminate flag overtakes data");
+                self.flag = Some(message.sequence);
+            }
+            other => panic!("a payload of {other:?}"),
+        }
+    }
+
+    /// ssh reads up to `count` pieces of output.
+    fn read(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(bytes) = self.channel.poll_output() else {
+                assert!(self.output.is_empty(), "{} bytes are withheld", self.output.len());
+                self.output = BytesMut::new();
+                break;
+            };
+            assert!(!bytes.is_empty(), "an empty piece of output");
+            assert!(self.output.starts_with(&bytes), "bytes that never came, or not in this order");
+            self.output.advance(bytes.len());
+        }
+    }
+
+    fn heed_events(&mut self) {
+        while let Some(event) = self.channel.poll_event() {
+            let once =
+                matches!(event, Event::Ready { .. } | Event::CustomerMessage(_) | Event::Ended | Event::Closed { .. });
+            assert!(!once || !self.events.contains(&event), "{event:?} is said twice");
+            self.events.push(event);
+        }
+    }
+
+    /// Drains everything, as the channel's contract says; the numbers of the messages that carry data.
+    fn settle(&mut self) -> Vec<i64> {
+        let mut numbers = Vec::new();
+        for _ in 0..ROUNDS {
+            self.tick();
+            self.heed_events();
+            self.read(usize::MAX);
+            numbers.extend(self.frames(usize::MAX));
+            if self.channel.poll_timeout(self.now).is_none_or(|at| at > self.now) {
+                return numbers;
+            }
+        }
+        panic!("the channel turns in circles: {:?}", self.channel);
+    }
+
+    /// A sane peer and a new socket take the place of the input's.
+    fn recover(&mut self) {
+        self.act(Operation::Lost);
+        self.act(Operation::Up);
+        self.settle();
+        while !self.closed && !self.channel.is_ready() {
+            self.arrive(self.complete());
+        }
+        for _ in 0..STEPS {
+            for number in self.settle() {
+                if !self.sent[number as usize].acknowledged {
+                    self.arrive(acknowledgement(number));
+                }
+            }
+            self.settle();
+            match self.channel.poll_timeout(self.now) {
+                Some(at) => self.now = at,
+                None => break,
+            }
+        }
+        if self.closed {
+            return;
+        }
+        assert_eq!(self.channel.poll_timeout(self.now), None, "it does not come to rest");
+        assert!(self.owed.is_empty(), "{} messages are never acknowledged", self.owed.len());
+        assert_eq!(self.carried, self.written, "bytes of ssh's are never sent");
+        assert!(!self.channel.awaits_acknowledgement());
+        assert_eq!(self.flag.is_some(), self.finished, "the session is ended when ssh has ended, and only then");
+        assert_eq!(self.events.contains(&Event::Ended), self.finished);
+    }
+}
+
+/// What ssh writes at a place: such that a lost, doubled or exchanged piece shows. No longer than 64 KiB.
+fn written(place: u64, length: usize) -> &'static [u8] {
+    const PERIOD: u64 = 65_537;
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        (0..2 * PERIOD).map(|n| ((n % PERIOD).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
+    });
+    &BYTES[(place % PERIOD) as usize..][..length]
+}
+
+fn hash(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    frame.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn service(message_type: MessageType, payload: &[u8]) -> Bytes {
+    Message {
+        message_type,
+        created: 1,
+        sequence: 0,
+        flags: 0,
+        id: Uuid::nil(),
+        payload_type: PayloadType::UNDEFINED,
+        payload: Bytes::copy_from_slice(payload),
+    }
+    .encode()
+}
+
+fn acknowledgement(sequence: i64) -> Bytes {
+    let payload = format!(r#"{{"AcknowledgedMessageSequenceNumber":{sequence}}}"#);
+    service(MessageType::Acknowledge, payload.as_bytes())
+}
+
+/// The number that an acknowledgement's JSON names. serde reads a struct from an array of its fields, too.
+fn acknowledged_sequence(payload: &[u8]) -> Option<i64> {
+    let json: Value = serde_json::from_slice(payload).ok()?;
+    json.get("AcknowledgedMessageSequenceNumber").or_else(|| json.get(0))?.as_i64()
+}
+
+/// The service's form of a frame: without PayloadType, and with NUL for padding.
+fn shorten(frame: &[u8]) -> Bytes {
+    let mut short = frame.to_vec();
+    short.drain(112..116);
+    short[..4].copy_from_slice(&112u32.to_be_bytes());
+    short[4..36].iter_mut().filter(|byte| **byte == b' ').for_each(|byte| *byte = 0);
+    short.into()
+}

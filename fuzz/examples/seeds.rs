@@ -51,6 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     session("ended", 0, with(vec![Send { length: 9 }, Finish { at_once: false }, Acknowledge { back: 1 }]))?;
     session("ended-at-once", 0, with(vec![Send { length: 9 }, Finish { at_once: true }, Acknowledge { back: 1 }]))?;
     session("closed", 0, with(vec![Closed { payload: br#"{"Output":"bye"}"#.to_vec() }, speak(0)]))?;
+    session("stuffed", 0, with((0..9).map(|_| Send { length: u16::MAX }).collect()))?;
+    let rush = Flood { ahead: 0, payload_type: 1, count: 1400, length: 1, trailing: 0 };
+    session("rushed", 0xf1, with(vec![rush]))?;
     let starved = repeated(40, [Send { length: 1 }, Acknowledge { back: 1 }, Wait { micros: 200_000 }, Tick]);
     session("old-agent", 0, [vec![Request { old: true }, Complete, speak(0), Send { length: 1 }], starved].concat())?;
     session(

@@ -24,9 +24,13 @@ use crate::channel::{
 use crate::operation::Operation;
 use crate::{frame, memory};
 
+/// Bytes in flight at most.
+const WINDOW: usize = 256 << 10;
+/// Bytes that came before their turn, at most.
+const REORDER: usize = 4 << 20;
 /// What the channel may say that it holds: window and look-ahead, then reordered bytes, those just put in order, and
 /// what waits for ssh, with the largest frame of this harness.
-const BUFFERED: usize = (256 << 10) + (64 << 10) + 2 * (4 << 20) + (256 << 10) + (64 << 10);
+const BUFFERED: usize = WINDOW + (64 << 10) + 2 * REORDER + (256 << 10) + (64 << 10);
 /// What is really held may be this many times what the channel says: the harness has its own copy of what is on its
 /// way to ssh, and buffers grow by doubling...
 const HELD_TIMES: usize = 3;
@@ -76,6 +80,8 @@ pub fn run(data: &[u8]) {
 struct Sent {
     /// Of its bytes.
     hash: u64,
+    /// Of its payload, in bytes.
+    length: usize,
     acknowledged: bool,
 }
 
@@ -325,6 +331,9 @@ impl Session {
         assert!(message.sequence >= 0);
         if message.sequence >= self.expected {
             self.kept.entry(message.sequence).or_insert_with(|| (message.payload_type, message.payload.to_vec()));
+            let early = self.kept.range(self.expected + 1..);
+            let kept: usize = early.map(|(_, (_, payload))| payload.len()).sum();
+            assert!(kept <= REORDER, "{kept} bytes are kept for their turn");
         }
         while let Some((payload_type, payload)) = self.kept.remove(&self.expected) {
             self.expected += 1;
@@ -353,7 +362,7 @@ impl Session {
         let sequence = acknowledged_sequence(payload).expect("JSON that is no acknowledgement was taken for one");
         if sequence == 0 && self.sent.is_empty() {
             // The response, acknowledged before it was sent.
-            self.sent.push(Sent { hash: 0, acknowledged: true });
+            self.sent.push(Sent { hash: 0, length: 0, acknowledged: true });
             return;
         }
         let sent = self.sent.get_mut(usize::try_from(sequence).expect("a number of ours")).expect("it was sent");
@@ -397,6 +406,11 @@ impl Session {
         numbers
     }
 
+    /// The messages of ours that were seen and not acknowledged, in order.
+    fn unacknowledged(&self) -> impl Iterator<Item = (i64, &Sent)> {
+        (0..).zip(&self.sent).filter(|(_, sent)| !sent.acknowledged)
+    }
+
     fn acknowledges(&mut self, message: &frame::Verified<'_>) {
         assert_eq!((message.sequence, message.flags, message.payload_type), (0, FLAG_SYN | FLAG_FIN, 0));
         let text = std::str::from_utf8(message.payload).expect("JSON");
@@ -411,7 +425,7 @@ impl Session {
         assert!(!message.payload.is_empty(), "agents drop empty payloads");
         if self.sent.is_empty() && message.sequence == 1 && self.completed.is_some() {
             // The handshake was completed before the response was sent, and that acknowledged it.
-            self.sent.push(Sent { hash: 0, acknowledged: true });
+            self.sent.push(Sent { hash: 0, length: 0, acknowledged: true });
         }
         let sequence = usize::try_from(message.sequence).expect("a number of ours");
         if let Some(sent) = self.sent.get(sequence) {
@@ -421,19 +435,22 @@ impl Session {
         }
         assert_eq!(sequence, self.sent.len(), "a number is left out");
         assert_eq!(self.flag, None, "message {sequence} follows the terminate flag");
-        self.sent.push(Sent { hash, acknowledged: false });
+        let length = message.payload.len();
+        self.sent.push(Sent { hash, length, acknowledged: false });
         if PayloadType(message.payload_type) == PayloadType::HANDSHAKE_RESPONSE {
             assert_eq!(sequence, 0, "the handshake's response is the first message, if there is one");
             return;
         }
         let completed = self.completed.expect("data before the handshake is complete");
         assert!(self.has_spoken || completed + FIRST_OUTPUT_WAIT <= self.now, "data before the first output");
-        assert!(message.payload.len() <= MAX_PAYLOAD);
+        assert!(length <= MAX_PAYLOAD);
         match PayloadType(message.payload_type) {
             PayloadType::OUTPUT => {
-                assert_eq!(message.payload, written(self.carried, message.payload.len()));
-                self.carried += message.payload.len() as u64;
+                assert_eq!(message.payload, written(self.carried, length));
+                self.carried += length as u64;
                 assert!(self.carried <= self.written);
+                let in_flight: usize = self.unacknowledged().map(|(_, sent)| sent.length).sum();
+                assert!(self.maybe_old || in_flight <= WINDOW + MAX_PAYLOAD, "{in_flight} bytes are in flight");
             }
             PayloadType::FLAG => {
                 assert!(self.finished && Flag::TerminateSession.matches(message.payload));
@@ -486,7 +503,10 @@ impl Session {
     fn recover(&mut self) {
         self.act(Operation::Lost);
         self.act(Operation::Up);
-        self.settle();
+        let unacknowledged: Vec<i64> = self.unacknowledged().map(|(sequence, _)| sequence).collect();
+        let mut again = self.settle();
+        again.truncate(unacknowledged.len());
+        assert!(self.paced || self.closed || self.maybe_old || again == unacknowledged, "not everything is sent again");
         while !self.closed && !self.channel.is_ready() {
             self.arrive(self.complete());
         }

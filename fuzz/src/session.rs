@@ -240,7 +240,7 @@ impl Session {
             Operation::Lost => {
                 self.has_transport = false;
                 self.times.clear();
-                self.channel.transport_lost();
+                self.channel.transport_lost(true);
             }
             Operation::Up => {
                 self.has_transport = true;

@@ -27,6 +27,8 @@
 //! ```
 
 mod acknowledgement;
+mod bulk;
+mod discovery;
 mod handshake;
 mod incoming;
 mod message;
@@ -43,6 +45,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use acknowledgement::{Acknowledgement, Acknowledgements};
+use bulk::Bulk;
+use discovery::{Discovery, Situation};
 use incoming::{Incoming, OVERHEAD, Verdict};
 use outgoing::Outgoing;
 use pace::Pace;
@@ -51,8 +55,8 @@ use publication::Pause;
 pub use handshake::PLUGIN_VERSION;
 pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
 
-/// Payload bytes in one message at most: what AWS's own client and agent use, and so the one size that is certain.
-pub const MAX_PAYLOAD: usize = 1024;
+/// Payload bytes in one message at most; 1024, which are certain, until the service has taken this many.
+pub const MAX_PAYLOAD: usize = discovery::LARGER;
 /// How long user data waits for the far side's first bytes once the handshake is complete. The agent reports the
 /// handshake as complete a moment before it is, and acknowledges and loses what arrives in between; sshd speaks first,
 /// so waiting costs a login nothing. The limit is for services that wait for the client to speak.
@@ -60,7 +64,7 @@ const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
 /// The handshake's response is the first message of ours.
 const RESPONSE_SEQUENCE: i64 = 0;
 /// Bytes taken from stdin ahead of the pace. They wait here and not in the window, so that small writes are joined
-/// while they wait; at the service's pace this is 4 ms.
+/// while they wait: four messages, which at the service's pace go in 4 ms.
 const LOOKAHEAD: usize = 4 * MAX_PAYLOAD;
 /// The same where there is no pace to wait for.
 const LOOKAHEAD_UNPACED: usize = 64 << 10;
@@ -180,6 +184,8 @@ pub struct Channel {
     has_transport: bool,
     pause: Option<Pause>,
     pace: Pace,
+    bulk: Bulk,
+    discovery: Discovery,
     /// Acknowledgements sent since the last message of data.
     acknowledgements_in_a_row: u32,
     incoming: Incoming,
@@ -199,6 +205,11 @@ pub struct Channel {
 impl Channel {
     /// A channel without a transport: nothing goes out before [`transport_up`](Self::transport_up).
     pub fn new(config: Config, now: Instant) -> Self {
+        let mut discovery = Discovery::default();
+        if !config.paced {
+            // Where messages are not counted, fewer of them are no gain.
+            discovery.give_up();
+        }
         Self {
             started: now,
             unix_millis: config.unix_millis,
@@ -207,6 +218,8 @@ impl Channel {
             has_transport: false,
             pause: None,
             pace: if config.paced { Pace::of_the_service() } else { Pace::unlimited() },
+            bulk: Bulk::default(),
+            discovery,
             acknowledgements_in_a_row: 0,
             incoming: Incoming::default(),
             acknowledgements: Acknowledgements::default(),
@@ -240,6 +253,7 @@ impl Channel {
                 Ok(())
             }
             MessageType::PausePublication => {
+                self.discovery.objected();
                 self.pause.get_or_insert_with(|| Pause::new(now));
                 Ok(())
             }
@@ -303,6 +317,8 @@ impl Channel {
         };
         if is_before(&request.agent_version, ACKNOWLEDGES_AGAIN) {
             self.outgoing.acknowledges_once();
+            // Whether such an agent lacks a message cannot be told from its silence.
+            self.discovery.give_up();
         }
         let answer = request.answer();
         self.store(now, PayloadType::HANDSHAKE_RESPONSE, answer.payload.into());
@@ -334,6 +350,7 @@ impl Channel {
         if !was_waiting {
             return Err(Ignored::NotWaiting);
         }
+        self.discovery.acknowledged(now, acknowledgement.sequence);
         // The flag's acknowledgement alone says little: the agent acknowledges what it keeps out of order too.
         if self.terminate_sequence.is_some() && self.outgoing.is_idle() {
             self.events.push_back(Event::Ended);
@@ -360,7 +377,8 @@ impl Channel {
                 self.events.push_back(Event::Stalled);
             }
         } else if self.has_transport && self.outgoing.timeout().is_some_and(|timeout| timeout <= now) {
-            self.outgoing.expire(now);
+            let larger = self.outgoing.expire(now, discovery::CERTAIN);
+            self.discovery.lost(larger);
         }
     }
 
@@ -388,10 +406,16 @@ impl Channel {
         self.ending = self.ending.max(Some(ending));
     }
 
-    /// The socket is gone. Nothing goes out until there is a new one; nothing is forgotten.
-    pub fn transport_lost(&mut self) {
+    /// The socket is gone, closed by the service or not. Nothing goes out until there is a new one; nothing is
+    /// forgotten.
+    pub fn transport_lost(&mut self, closed_by_service: bool) {
         self.has_transport = false;
         self.pause = None;
+        if closed_by_service {
+            self.discovery.objected();
+        } else {
+            self.discovery.path_lost();
+        }
     }
 
     /// There is a new socket, on which the open message has been sent. Everything unacknowledged is sent again.
@@ -443,24 +467,70 @@ impl Channel {
             if !has_something || !pause.take_probe(now) {
                 return None;
             }
+            self.take_back_refused(now);
             if !self.outgoing.awaits_acknowledgement() {
                 // Nothing to ask with but what is held back: its first message.
                 self.store_next(now);
             }
-            return self.outgoing.transmit_probe(now);
+            let probe = self.outgoing.transmit_probe(now);
+            return self.transmitted(now, probe);
         }
-        if !self.outgoing.has_due() {
+        self.take_back_refused(now);
+        if self.due_rests_until(now).is_some() {
+            return None;
+        }
+        if self.outgoing.next_due().is_none() {
             self.store_next(now);
         }
-        self.outgoing.transmit_due(now)
+        let message = self.outgoing.transmit_due(now);
+        self.transmitted(now, message)
+    }
+
+    fn transmitted(&mut self, now: Instant, message: Option<(i64, Bytes)>) -> Option<Bytes> {
+        let (sequence, frame) = message?;
+        self.discovery.transmitted(now, sequence);
+        Some(frame)
+    }
+
+    fn take_back_refused(&mut self, now: Instant) {
+        if let Some(sequence) = self.discovery.take_refused(now) {
+            self.outgoing.take_back(sequence);
+        }
+    }
+
+    /// Until when nothing is sent again, because all that is due is a message that the service objected to.
+    fn due_rests_until(&self, now: Instant) -> Option<Instant> {
+        self.discovery.rests_until(now, self.outgoing.next_due()?)
+    }
+
+    /// Payload bytes in the next message at most.
+    fn payload_size(&self, now: Instant) -> usize {
+        let situation = Situation {
+            sustained: self.bulk.is_sustained(),
+            round_trip: self.outgoing.round_trip().unwrap_or(Duration::MAX),
+            available: self.outgoing.unsent(),
+        };
+        self.discovery.size(now, situation)
+    }
+
+    /// Until when what is there waits for more, because it fills no message and is part of bulk.
+    fn holds_until(&self, now: Instant) -> Option<Instant> {
+        let is_part = self.outgoing.unsent() < self.payload_size(now) && self.ending.is_none();
+        self.bulk.holds_until(now).filter(|_| is_part && self.outgoing.unsent() > 0)
     }
 
     /// Puts the next new message into the send buffer, if there is anything to say and room to say it.
     fn store_next(&mut self, now: Instant) {
-        if self.phase != Phase::Open || self.terminate_sequence.is_some() {
+        if self.phase != Phase::Open || self.terminate_sequence.is_some() || self.discovery.holds() {
             return;
         }
-        if let Some(payload) = self.outgoing.next_payload(MAX_PAYLOAD) {
+        if self.holds_until(now).is_some() {
+            return;
+        }
+        let size = self.payload_size(now);
+        if let Some(payload) = self.outgoing.next_payload(size) {
+            self.bulk.cut(now, payload.len() == size);
+            self.discovery.stored(now, self.outgoing.next_sequence(), payload.len());
             self.store(now, PayloadType::OUTPUT, payload);
         } else if self.may_terminate() {
             self.terminate_sequence = Some(self.outgoing.next_sequence());
@@ -520,7 +590,8 @@ impl Channel {
             Phase::AwaitingFirstOutput { until } => Some(until),
             _ => None,
         };
-        let pace = self.has_frame().then(|| self.pace.next(now));
+        let pace = self.has_frame(now).then(|| self.pace.next(now));
+        let held = self.holds_until(now).into_iter().chain(self.due_rests_until(now)).min();
         let outgoing = match &self.pause {
             Some(pause) if self.has_something_to_send() => {
                 let probe = self.has_transport.then(|| pause.probe_at().max(self.pace.next(now)));
@@ -530,17 +601,19 @@ impl Channel {
             None if self.has_transport => self.outgoing.timeout(),
             None => None,
         };
-        [hold, pace, outgoing].into_iter().flatten().min()
+        [hold, held, pace, outgoing].into_iter().flatten().min()
     }
 
     /// Whether a message waits for nothing but the pace.
-    fn has_frame(&self) -> bool {
+    fn has_frame(&self, now: Instant) -> bool {
         if !self.has_transport {
             return false;
         }
-        let may_send_new = self.phase == Phase::Open && self.terminate_sequence.is_none();
-        let has_new = may_send_new && (self.outgoing.can_send_data(MAX_PAYLOAD) || self.may_terminate());
-        let has_data = self.pause.is_none() && (self.outgoing.has_due() || has_new);
+        let may_send_new = self.phase == Phase::Open && self.terminate_sequence.is_none() && !self.discovery.holds();
+        let has_data = self.holds_until(now).is_none() && self.outgoing.can_send_data(self.payload_size(now));
+        let has_new = may_send_new && (has_data || self.may_terminate());
+        let has_due = self.outgoing.next_due().is_some() && self.due_rests_until(now).is_none();
+        let has_data = self.pause.is_none() && (has_due || has_new);
         has_data || !self.acknowledgements.is_empty()
     }
 

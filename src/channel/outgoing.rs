@@ -146,19 +146,19 @@ impl Outgoing {
         self.due.insert(sequence);
     }
 
-    /// Whether a message is due.
-    pub(super) fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    /// The number of the oldest message that is due.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        self.due.first().copied()
     }
 
-    /// The oldest message that is due, which goes out at `now`.
-    pub(super) fn transmit_due(&mut self, now: Instant) -> Option<Bytes> {
+    /// The oldest message that is due, which goes out at `now`, and its number.
+    pub(super) fn transmit_due(&mut self, now: Instant) -> Option<(i64, Bytes)> {
         let sequence = self.due.pop_first()?;
         self.transmit(now, sequence)
     }
 
-    /// One unacknowledged message, which goes out at `now` to ask whether the peer answers again.
-    pub(super) fn transmit_probe(&mut self, now: Instant) -> Option<Bytes> {
+    /// One unacknowledged message, which goes out at `now` to ask whether the peer answers again, and its number.
+    pub(super) fn transmit_probe(&mut self, now: Instant) -> Option<(i64, Bytes)> {
         let sequence = self.probe()?;
         self.due.remove(&sequence);
         self.transmit(now, sequence)
@@ -175,7 +175,7 @@ impl Outgoing {
         probe.map(|(sequence, _)| *sequence)
     }
 
-    fn transmit(&mut self, now: Instant, sequence: i64) -> Option<Bytes> {
+    fn transmit(&mut self, now: Instant, sequence: i64) -> Option<(i64, Bytes)> {
         let message = self.in_flight.get_mut(&sequence)?;
         if let Some(sent) = message.sent.replace(now) {
             message.tells_round_trip = false;
@@ -189,7 +189,21 @@ impl Outgoing {
             }
         }
         self.transmissions.push_back((now, sequence));
-        Some(message.frame.clone())
+        Some((sequence, message.frame.clone()))
+    }
+
+    /// Takes the newest message back, if it has this number and is not yet acknowledged: its bytes are to be sent
+    /// first, and its number is free again.
+    pub(super) fn take_back(&mut self, sequence: i64) {
+        if sequence + 1 != self.next_sequence {
+            return;
+        }
+        let Some(message) = self.remove(sequence) else { return };
+        let payload = message.frame.len().saturating_sub(message.payload_bytes);
+        let mut unsent = BytesMut::from(message.frame.get(payload..).unwrap_or_default());
+        unsent.unsplit(std::mem::take(&mut self.unsent));
+        self.unsent = unsent;
+        self.next_sequence = sequence;
     }
 
     /// The message numbered `sequence` was acknowledged. Whether it was waiting for that.
@@ -238,11 +252,14 @@ impl Outgoing {
         self.transmissions.front().map(|(sent, _)| *sent + timeout)
     }
 
-    /// Makes every overdue message due again.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Makes every overdue message due again. Returns how many of more than `large` payload bytes there were.
+    pub(super) fn expire(&mut self, now: Instant, large: usize) -> usize {
         let timeout = self.round_trip.timeout();
         self.drop_stale_transmissions();
+        let mut large_ones = 0;
         while let Some((sent, sequence)) = self.transmissions.pop_front_if(|(sent, _)| *sent + timeout <= now) {
+            large_ones +=
+                usize::from(self.in_flight.get(&sequence).is_some_and(|message| message.payload_bytes > large));
             self.overdue(now, sent, sequence);
             self.drop_stale_transmissions();
         }
@@ -250,6 +267,7 @@ impl Outgoing {
             // Everything is overdue and held back.
             self.due.extend(self.probe());
         }
+        large_ones
     }
 
     fn overdue(&mut self, now: Instant, sent: Instant, sequence: i64) {

@@ -99,7 +99,7 @@ impl Table {
 #[test]
 fn nothing_goes_out_without_a_transport() {
     let mut table = Table::new();
-    table.channel.transport_lost();
+    table.channel.transport_lost(false);
     table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
     assert!(table.frames().is_empty());
     assert_eq!(table.channel.poll_timeout(table.now), None);
@@ -320,7 +320,7 @@ fn a_new_transport_gets_everything_unacknowledged_again_with_the_numbers_going_o
     table.channel.send(&[1; 3 * 1024]);
     let sent = table.data();
     table.acknowledge(sent[1].0);
-    table.channel.transport_lost();
+    table.channel.transport_lost(false);
     table.channel.send(b"typed meanwhile");
     table.advance(Duration::from_secs(30));
     assert!(table.frames().is_empty());

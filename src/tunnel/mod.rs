@@ -295,7 +295,7 @@ impl<'a> Tunnel<'a> {
 
     fn lost(&mut self, now: Instant, loss: &Loss) -> Result<(), Outcome> {
         tracing::info!("connection lost: {loss}");
-        self.channel.transport_lost();
+        self.channel.transport_lost(matches!(loss, Loss::Closed { .. }));
         if self.is_urgent() {
             return Err(Outcome { over: false, result: Ok(()) });
         }

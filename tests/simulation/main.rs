@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use script::Script;
+use script::{Oversize, Script};
 use world::{Summary, World};
 
 /// Worlds in an ordinary run.
@@ -64,6 +64,27 @@ fn every_world_keeps_the_promises() {
     // A world in which nothing happens proves nothing.
     assert!(total.bytes_up > worlds * 1000 && total.bytes_down > worlds * 1000, "{total:?}");
     assert!(total.client_resends > 0 && total.agent_resends > 0 && total.cuts > worlds / 4, "{total:?}");
+}
+
+#[test]
+fn larger_messages_are_tried_in_bulk_and_a_refusal_costs_no_byte() {
+    let worlds = 60;
+    let mut seen = std::collections::HashMap::new();
+    for seed in 0..worlds {
+        let script = Script::of_bulk(seed);
+        let oversize = script.oversize;
+        let Summary { larger, bytes_up, .. } =
+            World::new(script.clone()).run().unwrap_or_else(|broken| panic!("{broken}\n{script:#?}"));
+        match oversize {
+            Oversize::Taken => assert!(larger > 500, "{larger} larger messages: {script:#?}"),
+            _ => assert!((1..=3).contains(&larger), "{larger} larger messages: {script:#?}"),
+        }
+        let (count, bytes) = seen.entry(format!("{oversize:?}")).or_insert((0, 0));
+        *count += 1;
+        *bytes += bytes_up;
+    }
+    eprintln!("{seen:?}");
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 #[test]

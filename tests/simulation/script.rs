@@ -31,6 +31,19 @@ pub(crate) enum Ender {
     Service,
 }
 
+/// What the service does about a message whose payload is larger than it likes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Oversize {
+    /// Nothing: it is forwarded.
+    Taken,
+    /// It is forwarded, and the client is told to pause.
+    TakenWithPause,
+    /// It goes nowhere, and the client is told to pause.
+    RefusedWithPause,
+    /// It goes nowhere, and the client's socket is closed.
+    RefusedWithClose,
+}
+
 /// One world, before it is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
@@ -41,6 +54,8 @@ pub(crate) struct Script {
     pub(crate) up: LinkConfig,
     pub(crate) down: LinkConfig,
     pub(crate) paced: bool,
+    /// What happens to payloads of more than 1024 bytes.
+    pub(crate) oversize: Oversize,
     /// Written by ssh.
     pub(crate) upload: Vec<Write>,
     /// Written by sshd.
@@ -74,6 +89,7 @@ impl Script {
             up: if calm { LinkConfig::default() } else { LinkConfig { corrupt: 0.0, ..dice.link() } },
             down: if calm { LinkConfig::default() } else { dice.link() },
             paced: !dice.one_in(4),
+            oversize: Oversize::Taken,
             upload: dice.writes(span),
             download: dice.writes(span),
             client_cuts: dice.spells(3, span, 3_000),
@@ -83,6 +99,38 @@ impl Script {
             reader_stalls: if dice.one_in(4) { dice.spells(2, span, 5_000) } else { vec![] },
             ends_at: dice.one_in(5).then(|| dice.up_to(span * 2)),
             ender: dice.pick(&[Ender::ClientWhenAcknowledged, Ender::ClientAtOnce, Ender::Peer, Ender::Service]),
+        }
+    }
+}
+
+impl Script {
+    /// A world with an upload long enough for larger messages to be tried, and little else.
+    pub(crate) fn of_bulk(seed: u64) -> Self {
+        let script = Self::of(seed);
+        let mut dice = Dice(fastrand::Rng::with_seed(seed));
+        let link = |dice: &mut Dice| LinkConfig {
+            loss: dice.pick(&[0.0, 0.0, 0.01]),
+            delay: dice.pick(&[0, 1, 20, 100]).millis(),
+            jitter: dice.up_to(5),
+            ..LinkConfig::default()
+        };
+        let choices =
+            [Oversize::Taken, Oversize::TakenWithPause, Oversize::RefusedWithPause, Oversize::RefusedWithClose];
+        Self {
+            agent: AgentConfig { version: "3.3.2299.0".to_owned(), ..script.agent },
+            up: link(&mut dice),
+            down: link(&mut dice),
+            paced: true,
+            oversize: dice.pick(&choices),
+            upload: vec![Write { at: Duration::ZERO, bytes: 2_500_000 }],
+            client_cuts: vec![],
+            agent_cuts: vec![],
+            pauses: vec![],
+            peer_stalls: vec![],
+            reader_stalls: vec![],
+            ends_at: None,
+            ender: Ender::ClientWhenAcknowledged,
+            ..script
         }
     }
 }

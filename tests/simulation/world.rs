@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ssm_proxy::channel::{Channel, Config, Ending, Event};
 use standin::agent::version;
-use standin::codec::{channel_closed, message_type, publication};
+use standin::codec::{Message, channel_closed, message_type, publication};
 use standin::{Agent, AgentEvent, Inspector, InspectorConfig, Link};
 use uuid::Uuid;
 
-use crate::script::{Ender, Script, Spell, Write};
+use crate::script::{Ender, Oversize, Script, Spell, Write};
 
 /// Virtual time after which a world has not ended.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -29,6 +29,8 @@ const SERVICE_LIMIT: u64 = 1000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon after a new socket the first unacknowledged message must be on it: less than any retransmission timeout.
 const RESENT_WITHIN: Duration = Duration::from_millis(50);
+/// Payload bytes in a message that every service takes.
+const CERTAIN_PAYLOAD: usize = 1024;
 /// First agent that acknowledges duplicates.
 const ACKNOWLEDGES_AGAIN: [u64; 4] = [3, 2, 1041, 0];
 
@@ -40,6 +42,8 @@ pub(crate) struct Summary {
     pub(crate) client_resends: u64,
     pub(crate) agent_resends: u64,
     pub(crate) cuts: u64,
+    /// Messages with more payload than is certain, each transmission counted.
+    pub(crate) larger: u64,
     pub(crate) most_memory: usize,
     pub(crate) virtual_hours: f64,
 }
@@ -51,6 +55,7 @@ impl Summary {
         self.client_resends += other.client_resends;
         self.agent_resends += other.agent_resends;
         self.cuts += other.cuts;
+        self.larger += other.larger;
         self.most_memory = self.most_memory.max(other.most_memory);
         self.virtual_hours += other.virtual_hours;
     }
@@ -226,8 +231,9 @@ impl World {
     fn breaks_and_mends(&mut self) -> bool {
         let (start, now) = (self.start, self.now);
         let mut moved = false;
-        if self.client_cuts.begins(start, now).is_some() {
-            self.cut_client();
+        if let Some(cut) = self.client_cuts.begins(start, now) {
+            // The service closes sockets in good order too.
+            self.cut_client(cut.lasts.is_zero());
             moved = true;
         }
         if self.client_cuts.ends(now) {
@@ -235,7 +241,8 @@ impl World {
                 // ResumeSession says that there is no such session any more.
                 self.over = true;
             }
-            let waits = self.channel.awaits_acknowledgement();
+            // What the service has closed the socket for is rightly not sent again at once.
+            let waits = self.channel.awaits_acknowledgement() && self.script.oversize != Oversize::RefusedWithClose;
             self.resend_due = waits.then(|| (now + RESENT_WITHIN, self.channel.stats().resent));
             self.channel.transport_up();
             moved = true;
@@ -266,10 +273,10 @@ impl World {
         moved
     }
 
-    fn cut_client(&mut self) {
+    fn cut_client(&mut self, closed_by_service: bool) {
         self.summary.cuts += 1;
         self.resend_due = None;
-        self.channel.transport_lost();
+        self.channel.transport_lost(closed_by_service);
         self.judge.transport_lost();
         self.up.clear();
         self.down.clear();
@@ -306,11 +313,30 @@ impl World {
         self.upload.taken += taken as u64;
         moved |= taken > 0;
         while let Some(frame) = self.channel.poll_frame(now) {
-            self.judge.from_client(now, &frame);
-            self.up.send(now, frame);
+            if self.service_takes(&frame) {
+                self.judge.from_client(now, &frame);
+                self.up.send(now, frame);
+            }
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Whether the service forwards a frame; it may answer one whose payload is too large for it.
+    fn service_takes(&mut self, frame: &Bytes) -> bool {
+        if !Message::decode(frame).is_ok_and(|message| message.payload.len() > CERTAIN_PAYLOAD) {
+            return true;
+        }
+        self.summary.larger += 1;
+        match self.script.oversize {
+            Oversize::Taken => {}
+            Oversize::TakenWithPause | Oversize::RefusedWithPause => self.tell_client(message_type::PAUSE_PUBLICATION),
+            Oversize::RefusedWithClose => {
+                self.cut_client(true);
+                self.client_cuts.until = Some(self.now + Duration::from_millis(100));
+            }
+        }
+        matches!(self.script.oversize, Oversize::Taken | Oversize::TakenWithPause)
     }
 
     fn heed(&mut self, event: Event) -> Result<(), String> {
@@ -318,7 +344,7 @@ impl World {
             Event::Ready { agent_version } if agent_version == self.script.agent.version => {}
             Event::CustomerMessage(text) if text == self.script.agent.customer_message => {}
             Event::Stalled => {
-                self.cut_client();
+                self.cut_client(false);
                 self.client_cuts.until = Some(self.now + Duration::from_millis(100));
             }
             Event::Ended if self.ending.is_some() => {

@@ -35,6 +35,8 @@ pub enum Progress {
     Frame(Bytes),
     /// What was fed is with the operating system: more may be fed.
     Flushed,
+    /// The peer answered a ping, or sent one.
+    Alive,
     /// The socket is gone.
     Lost(Loss),
 }
@@ -141,7 +143,7 @@ impl Gateway {
                     tracing::debug!(bytes = text.len(), "ignored a text frame");
                     continue;
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Progress::Alive,
                 Some(Err(cause)) => Progress::Lost(Loss::Failed(cause.to_string())),
                 None => Progress::Lost(Loss::Failed("the connection ended".into())),
             });

@@ -36,10 +36,11 @@ enum Sink {
 }
 
 impl Stdin {
-    /// Takes over fd 0, in the way that fits what it is. Within a tokio runtime only.
-    pub fn open() -> Self {
+    /// Takes over fd 0, in the way that fits what it is. With `shallow`, a pipe is made as small as the operating
+    /// system allows, so that little waits in it. Within a tokio runtime only.
+    pub fn open(shallow: bool) -> Self {
         #[cfg(unix)]
-        if let Some(reader) = readiness::Reader::open() {
+        if let Some(reader) = readiness::Reader::open(shallow) {
             return Self { source: Source::Ready(reader) };
         }
         Self { source: Source::Thread(threads::Reader::start()) }

@@ -57,6 +57,20 @@ fn kind(fd: impl AsFd) -> Option<Kind> {
     }
 }
 
+/// Bytes that a pipe is to hold: a page, the least there is. The usual 64 KiB hold what ssh sends in 70 ms at the
+/// service's pace, and a key pressed meanwhile waits behind them.
+#[cfg(target_os = "linux")]
+const PIPE: usize = 4096;
+
+/// Makes a pipe hold less. What is no pipe, or holds more already, stays as it is.
+#[cfg(target_os = "linux")]
+fn make_shallow(fd: impl AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_shallow(_: impl AsFd) {}
+
 /// A second descriptor of the same socket, for the runtime to own.
 fn socket(fd: impl AsFd) -> io::Result<UnixStream> {
     // Any stream socket reads and writes alike; only addresses differ, and nobody asks for those.
@@ -75,8 +89,11 @@ enum Source {
 
 impl Reader {
     /// Fd 0, if it is a pipe or a socket.
-    pub(super) fn open() -> Option<Self> {
+    pub(super) fn open(shallow: bool) -> Option<Self> {
         let stdin = io::stdin();
+        if shallow {
+            make_shallow(&stdin);
+        }
         let open = |kind| -> io::Result<Self> {
             let mode = NonBlocking::new(stdin.as_fd().try_clone_to_owned()?)?;
             let source = match kind {

@@ -48,6 +48,14 @@ pub(super) enum LinkEvent {
 }
 
 impl Link<'_> {
+    /// Whether something is under way that reading frames has no part in: a connection, or a flush.
+    pub(super) fn is_at_work(&self) -> bool {
+        match self {
+            Self::Up(gateway) => gateway.is_flushing(),
+            Self::Down(_) => true,
+        }
+    }
+
     /// Waits for the next thing to happen. May be dropped at any time.
     pub(super) async fn next(&mut self, read: bool) -> LinkEvent {
         match self {

@@ -6,6 +6,7 @@ mod ending;
 mod limits;
 mod link;
 mod patience;
+mod pulse;
 mod sleep;
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::stdio::{Signals, Stdin, Stdout};
 use ending::{Ending, Want};
 use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
+use pulse::Pulse;
 use sleep::SleepWatch;
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.
@@ -116,6 +118,8 @@ struct Tunnel<'a> {
     /// When the handshake must be complete.
     connect_deadline: Option<Instant>,
     resumes: bool,
+    /// Without the service's pace there is none: batches grow by themselves.
+    pulse: Option<Pulse>,
     sleep_watch: SleepWatch,
     ending: Option<Ending>,
     /// The session is closed; this is how, and since when stdout's reader has taken nothing.
@@ -129,6 +133,8 @@ enum Turn {
     Read(io::Result<usize>),
     Link(LinkEvent),
     Woke,
+    /// Nothing is ready, and bulk flows.
+    Rest,
 }
 
 impl<'a> Tunnel<'a> {
@@ -149,7 +155,7 @@ impl<'a> Tunnel<'a> {
             connector,
             link,
             channel: Channel::new(config, Instant::now()),
-            stdin: Stdin::open(),
+            stdin: Stdin::open(settings.paced),
             stdin_ended: false,
             stdout: Stdout::open(),
             stdout_gone: false,
@@ -157,6 +163,7 @@ impl<'a> Tunnel<'a> {
             signals,
             connect_deadline: Some(connect_deadline),
             resumes: !settings.resume_timeout.is_zero(),
+            pulse: settings.paced.then(|| Pulse::new(Instant::now())),
             sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
             ending: None,
             closed: None,
@@ -172,6 +179,9 @@ impl<'a> Tunnel<'a> {
                 Err(outcome) => break outcome,
             };
             let turn = self.wait(wake, &mut buffer).await;
+            if matches!(turn, Turn::Rest) {
+                self.rest().await;
+            }
             if let Err(outcome) = self.take(turn, &buffer) {
                 break outcome;
             }
@@ -200,11 +210,23 @@ impl<'a> Tunnel<'a> {
         self.stdout.flush().await
     }
 
+    /// Lets the thread sleep, there being no other task that it would keep from work. To wait for a timer instead would
+    /// wake it for each packet that arrives.
+    async fn rest(&mut self) {
+        if let Some(pulse) = &mut self.pulse {
+            std::thread::sleep(pulse.rest(Instant::now()));
+            pulse.beat(Instant::now());
+        }
+        // What has become ready meanwhile is known only after a turn of the runtime.
+        tokio::task::yield_now().await;
+    }
+
     /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
     async fn wait(&mut self, wake: Instant, buffer: &mut [u8]) -> Turn {
         let room = self.channel.send_capacity().min(buffer.len());
         let wants_input = !self.stdin_ended && room > 0;
         let wants_frames = self.channel.wants_frames();
+        let may_rest = self.pulse.as_ref().is_some_and(Pulse::is_bulk) && !self.link.is_at_work();
         let buffer = buffer.get_mut(..room).unwrap_or_default();
         tokio::select! {
             biased;
@@ -212,6 +234,7 @@ impl<'a> Tunnel<'a> {
             wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
             read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
             event = self.link.next(wants_frames), if self.closed.is_none() => Turn::Link(event),
+            () = std::future::ready(()), if may_rest => Turn::Rest,
             () = sleep_until(wake) => Turn::Woke,
         }
     }
@@ -220,7 +243,7 @@ impl<'a> Tunnel<'a> {
     fn take(&mut self, turn: Turn, buffer: &[u8]) -> Result<(), Outcome> {
         let now = Instant::now();
         match turn {
-            Turn::Woke => {}
+            Turn::Woke | Turn::Rest => {}
             Turn::Signal(signal) => {
                 tracing::info!(signal, "ending");
                 self.end_urgently(now);
@@ -237,6 +260,7 @@ impl<'a> Tunnel<'a> {
                 self.end_urgently(now);
             }
             Turn::Read(Ok(length)) if length > 0 => {
+                self.moved(now, length);
                 self.channel.send(buffer.get(..length).unwrap_or_default());
             }
             Turn::Read(end) => {
@@ -248,6 +272,12 @@ impl<'a> Tunnel<'a> {
             Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
         }
         Ok(())
+    }
+
+    fn moved(&mut self, now: Instant, bytes: usize) {
+        if let Some(pulse) = &mut self.pulse {
+            pulse.moved(now, bytes);
+        }
     }
 
     fn end_urgently(&mut self, now: Instant) {
@@ -277,11 +307,13 @@ impl<'a> Tunnel<'a> {
         for left in (0..BATCH).rev() {
             match next {
                 Some(Progress::Frame(frame)) => {
+                    self.moved(now, frame.len());
                     if let Err(ignored) = self.channel.handle_frame(now, &frame) {
                         tracing::debug!(bytes = frame.len(), "ignored {ignored}");
                     }
                 }
                 Some(Progress::Lost(loss)) => return self.lost(now, &loss),
+                Some(Progress::Alive) => {}
                 Some(Progress::Flushed) | None => return Ok(()),
             }
             next = match &mut self.link {

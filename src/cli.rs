@@ -56,6 +56,8 @@ pub struct Invocation {
     pub region: Option<String>,
     /// `--endpoint-url`, an `http://` or `https://` URL.
     pub endpoint_url: Option<String>,
+    /// Where streams are dialled in place of what the API says.
+    pub ssmmessages_endpoint_url: Option<String>,
     /// From the start to a complete handshake.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
@@ -237,6 +239,14 @@ struct Flags {
     )]
     endpoint_url: Option<String>,
 
+    /// Another address for sessions' streams
+    #[arg(
+        long, value_name = "URL", value_parser = endpoint_url, hide_short_help = true,
+        long_help = "Where a session's stream is dialled: scheme, host and port in place of those that the service \
+            names. [default: AWS_ENDPOINT_URL_SSMMESSAGES]"
+    )]
+    ssmmessages_endpoint_url: Option<String>,
+
     /// Limit until the session is up
     #[arg(
         long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
@@ -364,6 +374,7 @@ impl Flags {
             profile: self.profile,
             region: self.region,
             endpoint_url: self.endpoint_url,
+            ssmmessages_endpoint_url: self.ssmmessages_endpoint_url,
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             resume_timeout: Duration::from_secs(self.resume_timeout.into()),
             paced: !self.no_pace,
@@ -418,6 +429,7 @@ mod tests {
             profile: None,
             region: None,
             endpoint_url: None,
+            ssmmessages_endpoint_url: None,
             connect_timeout: Duration::from_secs(60),
             resume_timeout: Duration::from_secs(600),
             paced: true,
@@ -483,6 +495,7 @@ mod tests {
             profile: Some("prod".to_owned()),
             region: Some("eu-west-1".to_owned()),
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            ssmmessages_endpoint_url: None,
             connect_timeout: Duration::from_secs(5),
             resume_timeout: Duration::ZERO,
             paced: false,

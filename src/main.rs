@@ -43,6 +43,7 @@ async fn connect(invocation: &Invocation) -> Result<(), Error> {
         profile: invocation.profile.clone(),
         region: invocation.region.clone(),
         endpoint_url: invocation.endpoint_url.clone(),
+        ssmmessages_endpoint_url: invocation.ssmmessages_endpoint_url.clone(),
     };
     let aws = Aws::load(&overrides).await?;
     let request = StartRequest {

@@ -21,12 +21,10 @@ use aws_types::os_shim_internal::{Env, Fs};
 use super::{
     credentials::{CachedCredentials, Profile, Recipe},
     http::{Http, host_of},
-    trust::{Source, Trust},
 };
 use crate::error::{Error, ExitStatus};
+use crate::net::{Address, CONNECT_TIMEOUT, Dialer, Source, Trust};
 
-/// To connect by TCP and TLS, through a proxy too. A lost SYN is sent again after 1, 3 and 7 s: three chances.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For one whole attempt of an API call. StartSession answers in under a second; a slow network may need some more, and
 /// nobody waits longer for a prompt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -43,6 +41,8 @@ pub struct Overrides {
     pub region: Option<String>,
     /// The SSM API's URL, `http://` or `https://`.
     pub endpoint_url: Option<String>,
+    /// Where streams are dialled in place of what the API says, `http://` or `https://`.
+    pub ssmmessages_endpoint_url: Option<String>,
 }
 
 /// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
@@ -53,8 +53,10 @@ pub struct Aws {
     /// The SSM API's URL where it is not AWS's own: from the command line, the environment or the profile. Only with
     /// one may a stream be on a host that is not AWS's.
     pub endpoint_override: Option<String>,
+    /// The URL whose scheme, host and port take the place of the stream's, if the user set one.
+    pub stream_override: Option<String>,
     credentials: Arc<CachedCredentials>,
-    trust: Arc<Trust>,
+    dialer: Dialer,
     sdk: SdkConfig,
 }
 
@@ -82,8 +84,9 @@ impl Aws {
         }
         let settings = Settings { env: &env, sections: &sections };
         let endpoint_override = settings.endpoint(overrides.endpoint_url.as_deref())?;
-        let trust = Arc::new(Trust::new(settings.trust_source()));
-        let http = Http::new(Arc::clone(&trust));
+        let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
+        let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source())));
+        let http = Http::new(dialer.clone());
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -122,7 +125,7 @@ impl Aws {
             Some(url) => sdk.endpoint_url(url),
             None => sdk,
         };
-        Ok(Self { region, endpoint_override, credentials, trust, sdk: sdk.build() })
+        Ok(Self { region, endpoint_override, stream_override, credentials, dialer, sdk: sdk.build() })
     }
 
     /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
@@ -134,9 +137,22 @@ impl Aws {
         self.credentials.get().await.map_err(|error| self.credentials.explain(&error))
     }
 
-    /// Whom TLS trusts; the roots are read when they are first used.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
+    /// Makes connections; the roots that they trust are read when they are first used.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Where the streams of sessions are, as far as that is known before one is started: the host that the user set, or
+    /// that of the region. With an API endpoint of the user's own it is not known.
+    pub async fn stream_address(&self) -> Option<Address> {
+        if let Some(url) = &self.stream_override {
+            return Address::of(&url.parse().ok()?);
+        }
+        if self.endpoint_override.is_some() {
+            return None;
+        }
+        let rest = self.api_host().await.strip_prefix("ssm").filter(|rest| rest.starts_with(['.', '-']))?.to_owned();
+        Some(Address { host: format!("ssmmessages{rest}"), port: 443, encrypted: true })
     }
 
     pub(super) fn sdk(&self) -> &SdkConfig {
@@ -217,6 +233,18 @@ impl Settings<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Only what names the message gateway itself: a URL for all services is not one for WebSockets.
+    fn stream_endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+        const VARIABLE: &str = "AWS_ENDPOINT_URL_SSMMESSAGES";
+        if let Some(url) = flag {
+            return check_url(url, "--ssmmessages-endpoint-url").map(Some);
+        }
+        if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
+            return Ok(None);
+        }
+        variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
     }
 
     fn trust_source(&self) -> Source {

@@ -11,6 +11,7 @@ use aws_smithy_types::error::ErrorMetadata;
 
 use super::{config::Aws, http::Unreachable};
 use crate::error::{Error, ExitStatus};
+use crate::net::DialError;
 
 /// The longest text of AWS that a message quotes, in characters: several lines of a terminal.
 const MAX_QUOTE_CHARS: usize = 400;
@@ -73,13 +74,16 @@ where
         SdkError::TimeoutError(_) => {
             passing(format!("{host} does not answer"), "try again; behind a proxy, set HTTPS_PROXY")
         }
-        SdkError::DispatchFailure(_) => match (unreachable(&error), find::<rustls::Error>(&error)) {
-            (Some(message), Some(rustls::Error::InvalidCertificate(_))) => passing(
-                message,
-                "if your network inspects TLS, set AWS_CA_BUNDLE to a PEM file with its CA certificate",
-            ),
-            (Some(message), _) => passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY"),
-            (None, _) => passing(format!("{host}: {}", cause(&error)), "try again"),
+        SdkError::DispatchFailure(_) => match (find::<DialError>(&error), unreachable(&error)) {
+            (Some(error), _) => {
+                let error = error.explain();
+                let kind = if error.status == ExitStatus::TryAgain { Kind::Passing } else { Kind::Lasting };
+                Fault { kind, error }
+            }
+            (None, Some(message)) => {
+                passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY")
+            }
+            (None, None) => passing(format!("{host}: {}", cause(&error)), "try again"),
         },
         _ => {
             let message = format!("{} cannot be called: {}", call.operation, cause(&error));
@@ -285,11 +289,11 @@ pub(super) fn cause(error: &(dyn StdError + 'static)) -> String {
 
 /// If a host could not be reached: which, and why.
 pub(super) fn unreachable(error: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = find::<DialError>(error) {
+        return Some(error.to_string());
+    }
     let unreachable = find::<Unreachable>(error)?;
     let host = &unreachable.host;
-    if let Some(rustls::Error::InvalidCertificate(why)) = find(unreachable) {
-        return Some(format!("the TLS certificate of {host} is not trusted ({why})"));
-    }
     let timed_out = find::<ConnectorError>(unreachable).is_some_and(ConnectorError::is_timeout);
     let why = match chain(unreachable).last() {
         _ if timed_out => "timed out".to_owned(),

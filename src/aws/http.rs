@@ -1,31 +1,43 @@
-//! The SDK's HTTP client: it dials by the same roots as the WebSocket, keeps to the proxy settings of the environment,
-//! and names the host in every failure.
+//! The SDK's HTTP client: HTTP/1.1 over the connections of [`net`](crate::net), so that the API is reached by the same
+//! proxies, addresses and roots as the WebSocket; it names the host in every failure.
 //!
 //! It must not know which calls are made. Credentials providers (STS, SSO, the metadata service) use it too.
 
 use std::{
     collections::HashMap,
-    env, fmt,
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use aws_smithy_http_client::{
-    Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::HttpRequest,
+    orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use aws_smithy_types::body::SdkBody;
+use http::Uri;
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo},
+};
+use tower_service::Service;
 
-use super::trust::Trust;
-use crate::error::{Error, ExitStatus};
+use crate::net::{Address, CONNECT_TIMEOUT, Dialer, Transport};
 
-/// An HTTP client that reads no root certificates until the first `https://` request.
+/// How long a connection is kept for the next call: one call often follows another, but one that has long been idle
+/// may be cut without a sign, and the call would wait for it in vain.
+const KEEP: Duration = Duration::from_secs(5);
+
+/// An HTTP client that makes nothing before the first request.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     inner: Arc<Inner>,
@@ -33,79 +45,97 @@ pub(super) struct Http {
 
 #[derive(Debug)]
 struct Inner {
-    trust: Arc<Trust>,
-    /// The SDK asks for a connector per request; each of these holds the open connections of one kind.
-    connectors: Mutex<HashMap<Kind, SharedHttpConnector>>,
-}
-
-/// What makes connectors differ.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Kind {
-    connect_timeout: Option<Duration>,
-    read_timeout: Option<Duration>,
-    tls: bool,
+    dialer: Dialer,
+    /// The SDK asks for a connector per request; the open connections are in these, one for each time limit.
+    clients: Mutex<HashMap<Duration, Client<Connector, SdkBody>>>,
 }
 
 impl Http {
-    pub(super) fn new(trust: Arc<Trust>) -> Self {
-        Self { inner: Arc::new(Inner { trust, connectors: Mutex::default() }) }
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self { inner: Arc::new(Inner { dialer, clients: Mutex::default() }) }
     }
 
-    fn connector(&self, settings: &HttpConnectorSettings, tls: bool) -> Result<SharedHttpConnector, Error> {
-        let kind = Kind { connect_timeout: settings.connect_timeout(), read_timeout: settings.read_timeout(), tls };
-        let mut connectors = self.inner.connectors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connector) = connectors.get(&kind) {
-            return Ok(connector.clone());
-        }
-        let roots = if tls { self.inner.trust.trust_store()? } else { TrustStore::empty() };
-        let context = TlsContext::builder().with_trust_store(roots).build().map_err(|error| {
-            Error::new(ExitStatus::Config, format!("TLS cannot be set up: {error}"), "check the CA file that is set")
-        })?;
-        let connector = Connector::builder()
-            .connector_settings(settings.clone())
-            .proxy_config(ProxyConfig::from_env())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context)
-            .build();
-        let connector = SharedHttpConnector::new(connector);
-        connectors.insert(kind, connector.clone());
-        Ok(connector)
+    fn client(&self, connect_timeout: Duration) -> Client<Connector, SdkBody> {
+        let mut clients = self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = clients.entry(connect_timeout).or_insert_with(|| {
+            let connector = Connector { dialer: self.inner.dialer.clone(), limit: connect_timeout };
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(KEEP).build(connector)
+        });
+        client.clone()
     }
 }
 
 impl HttpClient for Http {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(Dialer { http: self.clone(), settings: settings.clone() })
+        SharedHttpConnector::new(Caller { http: self.clone(), settings: settings.clone() })
     }
 }
 
-/// Chooses the connector by the request, since only the request says whether there is TLS in it.
+/// Sends requests with the time limits of one kind of call.
 #[derive(Debug)]
-struct Dialer {
+struct Caller {
     http: Http,
     settings: HttpConnectorSettings,
 }
 
-impl HttpConnector for Dialer {
+impl HttpConnector for Caller {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let uri = request.uri();
-        let tls = uri.starts_with("https://") || proxy_has_tls();
-        let host = host_of(uri).unwrap_or_default().to_owned();
-        match self.http.connector(&self.settings, tls) {
-            Ok(connector) => {
-                let answer = connector.call(request);
-                HttpConnectorFuture::new(async move { answer.await.map_err(|error| Unreachable::wrap(host, error)) })
-            }
-            Err(error) => HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
-        }
+        let host = host_of(request.uri()).unwrap_or_default().to_owned();
+        let client = self.http.client(self.settings.connect_timeout().unwrap_or(CONNECT_TIMEOUT));
+        let read_timeout = self.settings.read_timeout();
+        HttpConnectorFuture::new(async move {
+            send(client, request, read_timeout).await.map_err(|error| Unreachable::wrap(host, error))
+        })
     }
 }
 
-/// Whether plain requests may go through a proxy that is itself spoken to by TLS.
-fn proxy_has_tls() -> bool {
-    ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .any(|name| env::var(name).is_ok_and(|url| url.starts_with("https://")))
+async fn send(
+    client: Client<Connector, SdkBody>,
+    request: HttpRequest,
+    read_timeout: Option<Duration>,
+) -> Result<HttpResponse, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let answer = client.request(request);
+    let answer = match read_timeout {
+        Some(limit) => {
+            tokio::time::timeout(limit, answer).await.map_err(|error| ConnectorError::timeout(error.into()))?
+        }
+        None => answer.await,
+    };
+    let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
+    HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+        .map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+/// Makes the client's connections.
+#[derive(Clone, Debug)]
+struct Connector {
+    dialer: Dialer,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Transport>>;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { dialer, limit } = self.clone();
+        Box::pin(async move {
+            let address = Address::of(&uri).ok_or("a URL without a host")?;
+            Ok(TokioIo::new(dialer.dial(&address, limit).await?))
+        })
+    }
+}
+
+impl Connection for Box<dyn Transport> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
 }
 
 /// The host of a URL, without its port.
@@ -151,8 +181,8 @@ impl fmt::Display for Unreachable {
     }
 }
 
-impl std::error::Error for Unreachable {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Unreachable {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.source)
     }
 }

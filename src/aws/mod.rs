@@ -10,13 +10,11 @@ mod credentials;
 mod fault;
 mod http;
 mod sessions;
-mod trust;
 
 #[cfg(test)]
-mod test_support;
+pub(crate) mod test_support;
 
 pub use self::{
     config::{Aws, Overrides},
     sessions::{Session, Sessions, StartRequest, Stream, Token},
-    trust::Trust,
 };

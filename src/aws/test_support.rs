@@ -21,12 +21,12 @@ use aws_types::os_shim_internal::Env;
 use super::{Aws, Overrides};
 
 /// A folder of its own for one test.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("ssm-proxy-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -34,18 +34,18 @@ impl Folder {
         Self { path }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         path
     }
 
     /// Profile files with this text in them, as long as the folder is there.
-    pub(super) fn profile_files(&self, config: &str, credentials: &str) -> EnvConfigFiles {
+    pub(crate) fn profile_files(&self, config: &str, credentials: &str) -> EnvConfigFiles {
         EnvConfigFiles::builder()
             .with_file(EnvConfigFileKind::Config, self.write("config", config))
             .with_file(EnvConfigFileKind::Credentials, self.write("credentials", credentials))

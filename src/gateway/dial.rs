@@ -1,12 +1,6 @@
-//! Dialling: name, TCP, TLS, upgrade. Each failure becomes what a user can do about it.
-
-use std::sync::Arc;
+//! The upgrade: from a connection to a WebSocket.
 
 use http::{HeaderMap, StatusCode};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WebSocketError;
@@ -14,66 +8,52 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::url::StreamUrl;
 use crate::error::{Error, ExitStatus};
+use crate::net::Transport;
 
 /// The largest frame and message taken from the service. Agents send 1024 bytes of payload.
 const MAX_FRAME: usize = 1 << 20;
-/// Read and write buffer of the WebSocket: a few dozen messages, so that a batch costs one system call.
-const BUFFER: usize = 64 << 10;
+/// Read buffer of the WebSocket: what arrives in a few milliseconds at the service's pace.
+const READ_BUFFER: usize = 16 << 10;
+/// Write buffer of the WebSocket: a few dozen messages, so that a batch costs one system call.
+const WRITE_BUFFER: usize = 64 << 10;
 
-/// A byte stream to the gateway, encrypted or not.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
-
-/// The WebSocket over it.
+/// The WebSocket over a connection.
 pub(super) type Socket = WebSocketStream<Box<dyn Transport>>;
 
-/// Connects to `url` and upgrades to a WebSocket, with `headers` added to the request. `tls` is needed for `wss://`.
-pub(super) async fn dial(
+/// Why there is no WebSocket.
+pub(super) enum Refusal {
+    /// The connection broke before there was an answer: another one may do better.
+    Broken(Error),
+    /// The server's answer.
+    Answered(Error),
+}
+
+impl Refusal {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Broken(error) | Self::Answered(error) => error,
+        }
+    }
+}
+
+/// Upgrades `transport` to the WebSocket of `url`, with `headers` added to the request.
+pub(super) async fn upgrade(
     url: &StreamUrl,
     headers: HeaderMap,
-    tls: Option<Arc<rustls::ClientConfig>>,
-) -> Result<Socket, Error> {
-    let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(|cause| unreachable(url, &cause))?;
-    // Small messages must not wait for one another.
-    tcp.set_nodelay(true).map_err(|cause| unreachable(url, &cause))?;
-    let transport: Box<dyn Transport> = match tls.filter(|_| url.is_encrypted()) {
-        Some(config) => Box::new(encrypt(url, tcp, config).await?),
-        None if url.is_encrypted() => return Err(not_trusted(url, "no TLS configuration")),
-        None => Box::new(tcp),
-    };
-    let mut request = url.uri().into_client_request().map_err(|cause| refused(url, &cause))?;
+    transport: Box<dyn Transport>,
+) -> Result<Socket, Refusal> {
+    let mut request = url.uri().into_client_request().map_err(|cause| Refusal::Answered(refused(url, &cause)))?;
     request.headers_mut().extend(headers);
     let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
     let upgraded = tokio_tungstenite::client_async_with_config(request, transport, Some(config)).await;
-    upgraded.map(|(socket, _)| socket).map_err(|cause| refused(url, &cause))
-}
-
-async fn encrypt(
-    url: &StreamUrl,
-    tcp: TcpStream,
-    config: Arc<rustls::ClientConfig>,
-) -> Result<impl Transport + use<>, Error> {
-    let name = ServerName::try_from(url.host().to_owned()).map_err(|cause| not_trusted(url, &cause.to_string()))?;
-    TlsConnector::from(config).connect(name, tcp).await.map_err(|cause| {
-        match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(why)) => not_trusted(url, &why.to_string()),
-            _ => unreachable(url, &cause),
-        }
+    upgraded.map(|(socket, _)| socket).map_err(|cause| match cause {
+        WebSocketError::Http(_) => Refusal::Answered(refused(url, &cause)),
+        _ => Refusal::Broken(refused(url, &cause)),
     })
-}
-
-fn unreachable(url: &StreamUrl, cause: &std::io::Error) -> Error {
-    let what = format!("cannot connect to {} port {}: {cause}", url.host(), url.port());
-    Error::new(ExitStatus::TryAgain, what, "check the network, or whether a proxy or VPC endpoint is needed")
-}
-
-fn not_trusted(url: &StreamUrl, why: &str) -> Error {
-    let what = format!("the certificate of {} is not trusted: {why}", url.host());
-    Error::new(ExitStatus::Config, what, "name the certificate authority's file in AWS_CA_BUNDLE")
 }
 
 /// The server answered, but not with a WebSocket.

@@ -1,4 +1,4 @@
-//! The message gateway: one WebSocket to the service, dialled, signed, opened, kept alive.
+//! The message gateway: one WebSocket to the service, signed, opened, kept alive.
 //!
 //! It moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an error: what
 //! to do about it is the tunnel's affair.
@@ -10,19 +10,17 @@ mod sign;
 mod url;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
-
-use bytes::Bytes;
-use futures_util::{Sink, Stream};
-use http::HeaderMap;
-use tokio_tungstenite::tungstenite::Message;
-use uuid::Uuid;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use dial::Socket;
+use crate::net::{Dialer, Transport};
+use bytes::Bytes;
+use dial::{Refusal, Socket};
+use futures_util::{Sink, Stream};
+use http::HeaderMap;
 use keepalive::{Check, KeepAlive};
+use tokio_tungstenite::tungstenite::Message;
 
 pub use open::Opening;
 pub use sign::sign_upgrade;
@@ -72,21 +70,35 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Dials `url` with the signature's headers and feeds the open message.
+    /// Connects to `url` with the signature's headers and feeds the open message. `early` is a connection that was made
+    /// to its host before; if it turns out to be stale, another is made within `limit`.
     ///
     /// # Errors
     /// Says which step failed, with the host.
     pub async fn connect(
         url: &StreamUrl,
         headers: HeaderMap,
-        tls: Option<Arc<rustls::ClientConfig>>,
-        opening: Opening<'_>,
-        request_id: Uuid,
+        dialer: &Dialer,
+        early: Option<Box<dyn Transport>>,
+        limit: Duration,
+        open: String,
     ) -> Result<Self, Error> {
-        let socket = dial::dial(url, headers, tls).await?;
+        let early = match early {
+            Some(transport) => dial::upgrade(url, headers.clone(), transport).await.map(Some),
+            None => Ok(None),
+        };
+        let socket = match early {
+            Ok(Some(socket)) => socket,
+            Err(Refusal::Answered(error)) => return Err(error),
+            Err(Refusal::Broken(_)) | Ok(None) => {
+                let transport = dialer.dial(&url.address(), limit).await.map_err(|cause| cause.explain())?;
+                let upgraded = dial::upgrade(url, headers, transport).await;
+                upgraded.map_err(Refusal::into_error)?
+            }
+        };
         let mut gateway = Self { socket, unflushed: false, keep_alive: KeepAlive::new(Instant::now()) };
         // A socket that fails this early fails again when it is polled, and is reported there.
-        gateway.start_send(Message::text(opening.to_json(request_id)));
+        gateway.start_send(Message::text(open));
         Ok(gateway)
     }
 

@@ -26,7 +26,7 @@ struct Written<'a> {
 
 impl Opening<'_> {
     /// The message as JSON, under the given request id.
-    pub(super) fn to_json(self, request_id: Uuid) -> String {
+    pub fn to_json(self, request_id: Uuid) -> String {
         let written = Written {
             message_schema_version: "1.0",
             request_id,

@@ -67,7 +67,7 @@ mod tests {
             let text = |key: &str| vector[key].as_str().unwrap();
             let token = Some(text("sessionToken")).filter(|token| !token.is_empty()).map(str::to_owned);
             let credentials = Credentials::new(text("accessKeyID"), text("secretAccessKey"), token, None, "test");
-            let url = StreamUrl::parse(text("uRL"), None).unwrap();
+            let url = StreamUrl::parse(text("uRL"), None, None).unwrap();
             // 20261123T120000Z, the time of every vector.
             assert_eq!(text("time"), "20261123T120000Z");
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_435_200);

@@ -8,6 +8,7 @@ use std::fmt;
 use http::Uri;
 
 use crate::error::{Error, ExitStatus};
+use crate::net::Address;
 
 /// The DNS suffixes of AWS's partitions, as its SDKs list them.
 const AWS_SUFFIXES: [&str; 14] = [
@@ -47,20 +48,24 @@ pub struct StreamUrl {
 impl StreamUrl {
     /// Checks the URL that StartSession or ResumeSession gave.
     ///
-    /// `endpoint_override` is the API endpoint the user has set, if any: with one, any host may be named, and with
-    /// an `http://` one the stream may be `ws://` too.
+    /// `api` is the API endpoint the user has set, if any: with one, any host may be named, and with an `http://` one
+    /// the stream may be `ws://` too. `stream` is the URL whose scheme, host and port the user wants in place of the
+    /// service's.
     ///
     /// # Errors
     /// If it is not such a URL, if it would go out unencrypted, or if its host is not AWS's own.
-    pub fn parse(text: &str, endpoint_override: Option<&str>) -> Result<Self, Error> {
+    pub fn parse(text: &str, api: Option<&str>, stream: Option<&str>) -> Result<Self, Error> {
         let refused = |what: String, hint: &str| Error::new(ExitStatus::Broken, what, hint);
         let unusable = || {
             let what = "the service gave a stream URL that cannot be used".to_owned();
             refused(what, "check what --endpoint-url or AWS_ENDPOINT_URL_SSM points at")
         };
         let uri: Uri = text.parse().map_err(|_| unusable())?;
+        if let Some(stream) = stream {
+            return redirect(uri, stream).map(|uri| Self { uri }).ok_or_else(unusable);
+        }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(unusable)?;
-        let plain_endpoint = endpoint_override.is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let plain_endpoint = api.is_some_and(|endpoint| endpoint.starts_with("http://"));
         match uri.scheme_str() {
             Some("wss") => {}
             Some("ws") if plain_endpoint => {}
@@ -70,7 +75,7 @@ impl StreamUrl {
             }
             _ => return Err(unusable()),
         }
-        if endpoint_override.is_none() && !is_aws(host) {
+        if api.is_none() && !is_aws(host) {
             let what = format!("refusing to send the session's token to {host}, which is not AWS's");
             return Err(refused(what, "if this host is yours, say so with --endpoint-url"));
         }
@@ -98,6 +103,11 @@ impl StreamUrl {
         query.split('&').filter_map(|pair| pair.split('=').next()).any(|name| SIGNATURE_PARAMETERS.contains(&name))
     }
 
+    /// Where to connect to.
+    pub fn address(&self) -> Address {
+        Address { host: self.host().to_owned(), port: self.port(), encrypted: self.is_encrypted() }
+    }
+
     /// The whole URL, for dialling and signing; not for showing.
     pub(super) fn uri(&self) -> &Uri {
         &self.uri
@@ -118,6 +128,14 @@ impl fmt::Debug for StreamUrl {
     }
 }
 
+/// `uri` with the scheme, host and port of `endpoint`.
+fn redirect(uri: Uri, endpoint: &str) -> Option<Uri> {
+    let endpoint: Uri = endpoint.parse().ok()?;
+    let scheme = if endpoint.scheme_str() == Some("https") { "wss" } else { "ws" };
+    let builder = Uri::builder().scheme(scheme).authority(endpoint.authority()?.clone());
+    builder.path_and_query(uri.path_and_query()?.clone()).build().ok()
+}
+
 fn is_aws(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     AWS_SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
@@ -130,7 +148,7 @@ mod tests {
     const PATH: &str = "/v1/data-channel/s-1?role=publish_subscribe&cell-number=AAE+k/N0==";
 
     fn parse(scheme_and_host: &str, endpoint_override: Option<&str>) -> Result<StreamUrl, Error> {
-        StreamUrl::parse(&format!("{scheme_and_host}{PATH}"), endpoint_override)
+        StreamUrl::parse(&format!("{scheme_and_host}{PATH}"), endpoint_override, None)
     }
 
     #[test]
@@ -169,7 +187,7 @@ mod tests {
         assert!(parse("ws://127.0.0.1:80", Some("https://127.0.0.1")).is_err());
         assert!(parse("ws://127.0.0.1:80", Some("http://127.0.0.1")).is_ok());
         assert!(parse("https://ssmmessages.eu-west-1.amazonaws.com", None).is_err());
-        assert!(StreamUrl::parse("", None).is_err());
+        assert!(StreamUrl::parse("", None, None).is_err());
     }
 
     #[test]
@@ -187,7 +205,7 @@ mod tests {
         assert!(!parse("wss://a.amazonaws.com", None).unwrap().is_presigned());
         for name in SIGNATURE_PARAMETERS {
             let url = format!("wss://a.amazonaws.com/v1?role=x&{name}=y");
-            assert!(StreamUrl::parse(&url, None).unwrap().is_presigned(), "{name}");
+            assert!(StreamUrl::parse(&url, None, None).unwrap().is_presigned(), "{name}");
         }
     }
 }

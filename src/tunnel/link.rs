@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use tokio::time::{timeout, timeout_at};
 use uuid::Uuid;
 
+use super::early::Early;
 use super::limits;
 use super::patience::Patience;
 use crate::aws::{Aws, Sessions, Stream};
@@ -81,19 +82,23 @@ impl<'a> Connector<'a> {
         Self { aws, sessions, session_id, client_id: Uuid::new_v4(), patience: RefCell::new(patience) }
     }
 
-    /// Dials `stream`, with credentials of this moment.
-    async fn connect(&self, stream: &Stream) -> Result<Box<Gateway>, Error> {
-        let endpoint = self.aws.endpoint_override.as_deref();
-        let url = StreamUrl::parse(&stream.url, endpoint)?;
+    /// Connects to `stream`, with credentials of this moment.
+    async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, Error> {
+        let aws = self.aws;
+        let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref())?;
         let dial = async {
             let headers = match url.is_presigned() {
                 true => http::HeaderMap::new(),
-                false => sign_upgrade(&url, &self.aws.region, &self.aws.credentials().await?, SystemTime::now())?,
+                false => sign_upgrade(&url, &aws.region, &aws.credentials().await?, SystemTime::now())?,
             };
-            let tls = url.is_encrypted().then(|| self.aws.trust().client_config()).transpose()?;
             let opening =
                 Opening { token: stream.token.expose(), client_id: self.client_id, client_version: PLUGIN_VERSION };
-            Gateway::connect(&url, headers, tls, opening, Uuid::new_v4()).await
+            let early = match early {
+                Some(early) => early.to(&url.address()).await,
+                None => None,
+            };
+            let open = opening.to_json(Uuid::new_v4());
+            Gateway::connect(&url, headers, aws.dialer(), early, limits::DIAL, open).await
         };
         let started = Instant::now();
         let gateway = timeout(limits::DIAL, dial).await.unwrap_or_else(|_| {
@@ -108,9 +113,9 @@ impl<'a> Connector<'a> {
         Ok(Box::new(gateway))
     }
 
-    /// Makes the first connection.
-    pub(super) fn first(&'a self, stream: &'a Stream) -> Connecting<'a> {
-        Box::pin(async { Ok(self.connect(stream).await?) })
+    /// Makes the first connection, for which `early` may have done a part already.
+    pub(super) fn first(&'a self, stream: &'a Stream, early: Option<Early>) -> Connecting<'a> {
+        Box::pin(async { Ok(self.connect(stream, early).await?) })
     }
 
     /// The connection is there.
@@ -148,7 +153,7 @@ impl<'a> Connector<'a> {
 
     async fn resume_once(&self) -> Result<Box<Gateway>, Failure> {
         match self.sessions.resume(self.session_id).await? {
-            Some(stream) => Ok(self.connect(&stream).await?),
+            Some(stream) => Ok(self.connect(&stream, None).await?),
             None => {
                 let what = "the session ended on the service while the connection was away";
                 Err(Failure { error: Error::new(ExitStatus::Broken, what, "connect again"), session_is_over: true })

@@ -2,6 +2,7 @@
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
+mod early;
 mod ending;
 mod limits;
 mod link;
@@ -20,6 +21,7 @@ use crate::channel::{Channel, Config, Event};
 use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Loss, Progress};
 use crate::stdio::{Signals, Stdin, Stdout};
+use early::Early;
 use ending::{Ending, Want};
 use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
@@ -59,12 +61,13 @@ pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Resu
     let deadline = Instant::now() + settings.connect_timeout;
     let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
     let sessions = Sessions::new(aws);
+    let early = Early::begin(aws).await;
     let (session, interrupted) = start(&sessions, request, &mut signals, deadline).await?;
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
         let connector = Connector::new(aws, &sessions, &session.id, Patience::new(settings.resume_timeout));
-        let link = Link::Down(connector.first(&session.stream));
+        let link = Link::Down(connector.first(&session.stream, early));
         Tunnel::new(&connector, link, signals, settings, deadline).run().await
     };
     if !outcome.over {

@@ -1,6 +1,6 @@
-//! Whom TLS trusts: one set of root certificates for the API and for the WebSocket, read when first needed.
+//! Whom TLS trusts: one configuration for the API and for the WebSocket, made when first needed.
 //!
-//! It reads certificate files and hands out what TLS stacks take. It must not know what is dialled or why.
+//! It reads certificate files. It must not know what is dialled or why.
 
 use std::{
     fs, io,
@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_smithy_http_client::tls::TrustStore;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{
@@ -21,7 +20,7 @@ use crate::error::{Error, ExitStatus};
 
 /// Where the root certificates come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Source {
+pub enum Source {
     /// What the operating system trusts.
     System,
     /// PEM files that the user named instead, and by which setting. A folder stands for the files in it.
@@ -33,56 +32,44 @@ pub(super) enum Source {
     },
 }
 
-/// The root certificates that both TLS stacks use.
+/// The TLS configuration of all connections.
 ///
-/// Reading and parsing them takes about 1 ms for a Linux distribution's bundle, so it happens once and not before
-/// something is dialled by TLS.
+/// Reading and parsing the roots takes about 1 ms for a Linux distribution's bundle, so it happens once and not before
+/// something is dialled by TLS. One configuration also means that a host's sessions are resumed, where it allows that.
 #[derive(Debug)]
 pub struct Trust {
     source: Source,
-    loaded: OnceLock<Result<Loaded, Error>>,
-}
-
-#[derive(Clone, Debug)]
-struct Loaded {
-    roots: Arc<RootCertStore>,
-    /// The same certificates as the SDK takes them.
-    pem: Vec<u8>,
+    config: OnceLock<Result<Arc<ClientConfig>, Error>>,
 }
 
 impl Trust {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, loaded: OnceLock::new() }
+    /// Trust in what `source` holds, which is not read yet.
+    pub fn new(source: Source) -> Self {
+        Self { source, config: OnceLock::new() }
     }
 
-    /// A TLS client configuration with these roots, aws-lc-rs, TLS 1.2 and 1.3, and no ALPN.
+    /// The TLS client configuration: these roots, TLS 1.2 and 1.3, and no ALPN.
     ///
     /// # Errors
     /// Status 78 with the file's name if the user named certificates that cannot be used; 78 too if the system has
     /// none at all.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
-        let roots = Arc::clone(&self.load()?.roots);
-        // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| {
-                Error::new(ExitStatus::Config, format!("TLS cannot be set up: {error}"), "report this as a bug")
-            })?;
-        Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
-    }
-
-    /// The same roots for the SDK, which panics on certificates that it cannot parse: these can be.
-    pub(super) fn trust_store(&self) -> Result<TrustStore, Error> {
-        Ok(TrustStore::empty().with_pem_certificate(self.load()?.pem.clone()))
-    }
-
-    fn load(&self) -> Result<&Loaded, Error> {
-        self.loaded.get_or_init(|| self.source.load()).as_ref().map_err(Clone::clone)
+        self.config.get_or_init(|| configure(self.source.roots()?)).clone()
     }
 }
 
+fn configure(roots: RootCertStore) -> Result<Arc<ClientConfig>, Error> {
+    // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| {
+        Error::new(ExitStatus::Config, format!("TLS cannot be set up: {error}"), "report this as a bug")
+    })?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
 impl Source {
-    fn load(&self) -> Result<Loaded, Error> {
+    fn roots(&self) -> Result<RootCertStore, Error> {
         match self {
             Self::System => system(),
             Self::Named { setting, paths } => named(setting, paths),
@@ -90,7 +77,7 @@ impl Source {
     }
 }
 
-fn named(setting: &str, paths: &[PathBuf]) -> Result<Loaded, Error> {
+fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, Error> {
     let unusable = |path: &Path, why: &dyn std::fmt::Display| {
         Error::new(
             ExitStatus::Config,
@@ -107,30 +94,28 @@ fn named(setting: &str, paths: &[PathBuf]) -> Result<Loaded, Error> {
             certificates.extend(parse(&bytes).map_err(|error| unusable(path, &error))?);
         }
     }
-    let loaded = Loaded::from_certificates(certificates);
-    if loaded.roots.is_empty() {
+    let roots = usable(certificates);
+    if roots.is_empty() {
         let path = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
         return Err(unusable(path, &"no certificate in it"));
     }
-    Ok(loaded)
+    Ok(roots)
 }
 
 /// The operating system's roots. Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside
 /// it holds the same certificates once more, in hundreds of files.
-fn system() -> Result<Loaded, Error> {
-    if let Some(loaded) = system_bundle().and_then(|path| fs::read(path).ok()).as_deref().and_then(Loaded::from_bundle)
-    {
-        return Ok(loaded);
-    }
-    let loaded = Loaded::from_certificates(rustls_native_certs::load_native_certs().certs);
-    if loaded.roots.is_empty() {
+fn system() -> Result<RootCertStore, Error> {
+    let bundle = system_bundle().and_then(|path| fs::read(path).ok());
+    let bundle = bundle.and_then(|bytes| parse(&bytes).ok()).map(usable).filter(|roots| !roots.is_empty());
+    let roots = bundle.unwrap_or_else(|| usable(rustls_native_certs::load_native_certs().certs));
+    if roots.is_empty() {
         return Err(Error::new(
             ExitStatus::Config,
             "this machine has no root certificates",
             "install the package ca-certificates, or set AWS_CA_BUNDLE to a PEM file",
         ));
     }
-    Ok(loaded)
+    Ok(roots)
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]
@@ -156,33 +141,15 @@ fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, io::Error> {
     })
 }
 
-impl Loaded {
-    /// A bundle whose every certificate is in order, as bundles of distributions are: its text serves as it is.
-    fn from_bundle(pem: &[u8]) -> Option<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in parse(pem).ok()? {
-            roots.add(certificate).ok()?;
+/// Those of `certificates` that can be used; one odd certificate does not spoil a bundle.
+fn usable(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        if let Err(error) = roots.add(certificate) {
+            tracing::debug!(%error, "a root certificate is passed over");
         }
-        (!roots.is_empty()).then(|| Self { roots: Arc::new(roots), pem: pem.to_vec() })
     }
-
-    /// Those of `certificates` that can be used; one odd certificate does not spoil a bundle.
-    fn from_certificates(certificates: Vec<CertificateDer<'static>>) -> Self {
-        let mut roots = RootCertStore::empty();
-        let mut pem = String::new();
-        for certificate in certificates {
-            let base64 = aws_smithy_types::base64::encode(&certificate);
-            match roots.add(certificate) {
-                Ok(()) => {
-                    for line in ["-----BEGIN CERTIFICATE-----\n", &base64, "\n-----END CERTIFICATE-----\n"] {
-                        pem.push_str(line);
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "a root certificate is passed over"),
-            }
-        }
-        Self { roots: Arc::new(roots), pem: pem.into_bytes() }
-    }
+    roots
 }
 
 #[cfg(test)]
@@ -222,15 +189,12 @@ joH2
     }
 
     #[test]
-    fn a_named_bundle_serves_both_stacks() {
+    fn a_named_bundle_is_read_whole() {
         let folder = Folder::new();
         let path = folder.write("ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
         let trust = trust(&path);
         assert!(trust.client_config().is_ok());
-        let loaded = trust.load().unwrap();
-        assert_eq!(loaded.roots.len(), 2);
-        assert_eq!(parse(&loaded.pem).unwrap(), parse(format!("{FIRST}{SECOND}").as_bytes()).unwrap());
-        assert!(trust.trust_store().is_ok());
+        assert_eq!(trust.source.roots().unwrap().len(), 2);
     }
 
     #[test]
@@ -238,7 +202,7 @@ joH2
         let folder = Folder::new();
         folder.write("a.pem", FIRST);
         let path = folder.write("b.pem", SECOND);
-        assert_eq!(trust(path.parent().unwrap()).load().unwrap().roots.len(), 2);
+        assert_eq!(trust(path.parent().unwrap()).source.roots().unwrap().len(), 2);
     }
 
     #[test]
@@ -246,10 +210,7 @@ joH2
         let folder = Folder::new();
         let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let path = folder.write("ca.pem", &format!("{odd}{FIRST}"));
-        let trust = trust(&path);
-        let loaded = trust.load().unwrap();
-        assert_eq!(loaded.roots.len(), 1);
-        assert_eq!(parse(&loaded.pem).unwrap(), parse(FIRST.as_bytes()).unwrap());
+        assert_eq!(trust(&path).source.roots().unwrap().len(), 1);
     }
 
     #[test]
@@ -270,7 +231,7 @@ joH2
             assert!(error.hint.contains("AWS_CA_BUNDLE"), "{error:?}");
         }
         let missing = folder.path("missing.pem");
-        let error = trust(&missing).trust_store().unwrap_err();
+        let error = trust(&missing).client_config().unwrap_err();
         assert!(error.message.contains("missing.pem cannot be used: No such file"), "{error:?}");
     }
 

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// What Session Manager puts into one message.
 const MESSAGE: usize = 1024;
 
+/// The smallest pipe there is.
+const PIPE: usize = 4096;
+
 /// Joins stdin and stdout to `address`; uploads at most `rate` bytes a second.
 pub(crate) fn run(address: &str, rate: u32) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
@@ -21,6 +24,8 @@ pub(crate) fn run(address: &str, rate: u32) -> Result<()> {
         }
         Ok(())
     });
+    // ssh fills whatever pipe it is given.
+    rustix::pipe::fcntl_setpipe_size(std::io::stdin(), PIPE)?;
     let (mut stdin, mut message) = (stdin().lock(), [0; MESSAGE]);
     let mut next = Instant::now();
     while let length @ 1.. = stdin.read(&mut message)? {

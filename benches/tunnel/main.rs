@@ -15,14 +15,17 @@ mod arguments;
 mod bare;
 mod client;
 mod far;
+mod latency;
 mod machine;
 mod meter;
 mod path;
+mod recovery;
 mod rig;
 mod start;
 mod stats;
 mod table;
 mod throughput;
+mod trips;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -45,11 +48,14 @@ fn main() -> ExitCode {
     };
     let begun = Instant::now();
     tell(&format!("measuring: {}", subject.paced));
-    let rows: Vec<Row> =
-        arguments.goals().iter().flat_map(|goal| measure(*goal, &subject, arguments.quick)).collect();
+    let rows: Vec<Row> = arguments.goals().iter().flat_map(|goal| measure(*goal, &subject, arguments.quick)).collect();
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
     println!("{}\n\n{}", machine::describe(), table::render(&rows, arguments.markdown));
-    println!("{missed} goals missed; {} s{}", begun.elapsed().as_secs(), if arguments.quick { ", --quick" } else { "" });
+    println!(
+        "{missed} goals missed; {} s{}",
+        begun.elapsed().as_secs(),
+        if arguments.quick { ", --quick" } else { "" }
+    );
     if arguments.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -58,11 +64,13 @@ fn measure(goal: Goal, subject: &Subject, quick: bool) -> Vec<Row> {
     let measured = match goal {
         Goal::Start => start::measure(subject, quick),
         Goal::Throughput => throughput::measure(subject, quick),
+        Goal::Trips => trips::measure(subject, quick),
+        Goal::Latency => latency::measure(subject, quick),
+        Goal::Recovery => Ok(recovery::measure(subject, quick)),
         _ => Ok(Vec::new()),
     };
-    let rows = measured.unwrap_or_else(|error| {
-        vec![Row::new("", format!("{goal:?}"), error.to_string()).target("a result", false)]
-    });
+    let rows = measured
+        .unwrap_or_else(|error| vec![Row::new("", format!("{goal:?}"), error.to_string()).target("a result", false)]);
     for row in &rows {
         tell(&row.line());
     }

@@ -32,9 +32,10 @@ impl Meter {
     /// Waits until so many bytes have come, and says when the last of them did. `None` when `limit` is over before.
     pub(crate) fn wait_for(&self, total: u64, limit: Duration) -> Option<Instant> {
         let history = self.history();
-        let waited = self.0.1.wait_timeout_while(history, limit, |history| {
-            history.last().is_none_or(|(_, counted)| *counted < total)
-        });
+        let waited = self
+            .0
+            .1
+            .wait_timeout_while(history, limit, |history| history.last().is_none_or(|(_, counted)| *counted < total));
         let history = waited.unwrap_or_else(PoisonError::into_inner).0;
         let at = history.partition_point(|(_, counted)| *counted < total);
         history.get(at).map(|(at, _)| *at)
@@ -65,7 +66,8 @@ impl Meter {
     pub(crate) fn steady_from(&self, from: Instant, to: Instant, rate: f64) -> Option<Instant> {
         const TENTH: Duration = Duration::from_millis(100);
         let steps = (to - from).as_millis().saturating_sub(500) as u32 / 10;
-        let is_steady = |start: &Instant| (0..5).all(|n| self.rate(*start + TENTH * n, *start + TENTH * (n + 1)) >= rate);
+        let is_steady =
+            |start: &Instant| (0..5).all(|n| self.rate(*start + TENTH * n, *start + TENTH * (n + 1)) >= rate);
         (0..steps).map(|step| from + Duration::from_millis(10) * step).find(is_steady)
     }
 }

@@ -1,8 +1,8 @@
 //! A network path on this machine: what TCP connections through it look like from far away, and when it is cut.
 //!
-//! It forwards bytes and looks at none of them. Every byte takes the path's delay one way; the first bytes of a
-//! connection wait one round trip more, which is what TCP's own handshake takes on such a path (here the kernel shakes
-//! hands at once). Its capacity has no limit. This works everywhere and without privileges; a real network would add
+//! It forwards bytes and looks at none of them. Every byte takes the path's delay one way. The first bytes of a
+//! connection take one round trip more, which is what TCP's own handshake takes on such a path (here the kernel shakes
+//! hands at once, and the client goes on at once). Its capacity has no limit. This works everywhere and without privileges; a real network would add
 //! loss below TCP, which this does not.
 
 use std::io::{self, Read, Write};
@@ -69,13 +69,8 @@ impl Path {
     pub(crate) fn new(round_trip: Duration, tap: Option<Tap>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let shared = Shared {
-            cut: Mutex::new(None),
-            changed: Condvar::new(),
-            open: Mutex::new(Vec::new()),
-            round_trip,
-            tap,
-        };
+        let shared =
+            Shared { cut: Mutex::new(None), changed: Condvar::new(), open: Mutex::new(Vec::new()), round_trip, tap };
         Ok(Self { address, listener: Some(listener), shared: Arc::new(shared) })
     }
 
@@ -118,24 +113,49 @@ impl Path {
 
 /// Joins a new connection to one of its own to `target`.
 fn join(shared: &Arc<Shared>, near: TcpStream, target: SocketAddr) -> io::Result<()> {
-    let ready = Instant::now() + shared.round_trip;
+    let accepted = Instant::now();
     let far = TcpStream::connect(target)?;
     for stream in [&near, &far] {
         stream.set_nodelay(true)?;
         let mut open = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push(stream.try_clone()?);
     }
-    forward(shared, Way::Up, near.try_clone()?, far.try_clone()?, ready);
-    forward(shared, Way::Down, far, near, ready);
+    forward(shared, Way::Up, near.try_clone()?, far.try_clone()?, Schedule::new(Some(accepted), shared.round_trip));
+    forward(shared, Way::Down, far, near, Schedule::new(None, shared.round_trip));
     Ok(())
 }
 
-/// Forwards one direction; what comes before `ready` leaves then.
-fn forward(shared: &Arc<Shared>, way: Way, from: TcpStream, to: TcpStream, ready: Instant) {
+/// When bytes arrive.
+struct Schedule {
+    /// When the connection was made, until its first bytes come.
+    accepted: Option<Instant>,
+    /// Nothing leaves before.
+    earliest: Instant,
+    round_trip: Duration,
+}
+
+impl Schedule {
+    fn new(accepted: Option<Instant>, round_trip: Duration) -> Self {
+        Self { accepted, earliest: Instant::now(), round_trip }
+    }
+
+    /// When what was sent at `sent` arrives.
+    fn due(&mut self, sent: Instant) -> Instant {
+        if let Some(accepted) = self.accepted.take() {
+            // A client that sends at once could not have begun before the handshake was over, so it sends as much
+            // later; one that has its connection in reserve finds it ready.
+            let in_reserve = sent - accepted > self.round_trip / 2;
+            self.earliest = if in_reserve { accepted + self.round_trip } else { sent + self.round_trip };
+        }
+        sent.max(self.earliest) + self.round_trip / 2
+    }
+}
+
+/// Forwards one direction.
+fn forward(shared: &Arc<Shared>, way: Way, from: TcpStream, to: TcpStream, schedule: Schedule) {
     let (sender, receiver) = sync_channel(UNDER_WAY);
-    let one_way = shared.round_trip / 2;
     let (tap, silence) = (shared.tap.clone(), Arc::clone(shared));
-    thread::spawn(move || take(way, from, &sender, |at| at.max(ready) + one_way, tap.as_ref()));
+    thread::spawn(move || take(way, from, &sender, schedule, tap.as_ref()));
     thread::spawn(move || hand_over(to, &receiver, || silence.wait_while_silent()));
 }
 
@@ -143,7 +163,7 @@ fn take(
     way: Way,
     mut from: TcpStream,
     sender: &SyncSender<(Instant, Vec<u8>)>,
-    due: impl Fn(Instant) -> Instant,
+    mut schedule: Schedule,
     tap: Option<&Tap>,
 ) {
     let mut chunk = vec![0; CHUNK];
@@ -154,7 +174,7 @@ fn take(
         if let Some(tap) = tap {
             tap(way, now, bytes);
         }
-        if sender.send((due(now), bytes.to_vec())).is_err() {
+        if sender.send((schedule.due(now), bytes.to_vec())).is_err() {
             return;
         }
     }

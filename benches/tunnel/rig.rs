@@ -117,7 +117,9 @@ impl Rig {
         let report = self.server.report();
         match report.breaches.first() {
             None => String::new(),
-            Some(first) => format!("{} breaches of protocol, first {:?}: {}", report.breach_count, first.kind, first.detail),
+            Some(first) => {
+                format!("{} breaches of protocol, first {:?}: {}", report.breach_count, first.kind, first.detail)
+            }
         }
     }
 }

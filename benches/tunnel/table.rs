@@ -1,6 +1,7 @@
 //! The results: one row for each figure, for a terminal or for a page of Markdown.
 
 use std::fmt::Write;
+use std::io;
 
 /// One result.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,11 @@ impl Row {
         Self { target: target.into(), met: Some(met), ..self }
     }
 
+    /// The result, or that there is none and why, which is a goal missed.
+    pub(crate) fn or_missed(goal: &'static str, what: impl Into<String>, result: io::Result<Self>) -> Self {
+        result.unwrap_or_else(|error| Self::new(goal, what, error.to_string()).target("a result", false))
+    }
+
     /// All of it in one line.
     pub(crate) fn line(&self) -> String {
         self.cells().into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" | ")
@@ -58,16 +64,7 @@ impl Row {
     }
 
     fn cells(&self) -> [&str; 8] {
-        [
-            self.goal,
-            &self.what,
-            &self.result,
-            &self.spread,
-            &self.baseline,
-            &self.ratio,
-            &self.target,
-            self.verdict(),
-        ]
+        [self.goal, &self.what, &self.result, &self.spread, &self.baseline, &self.ratio, &self.target, self.verdict()]
     }
 }
 

@@ -14,11 +14,13 @@
 mod arguments;
 mod bare;
 mod client;
+mod cost;
 mod far;
 mod latency;
 mod machine;
 mod meter;
 mod path;
+mod payload;
 mod recovery;
 mod rig;
 mod start;
@@ -67,7 +69,8 @@ fn measure(goal: Goal, subject: &Subject, quick: bool) -> Vec<Row> {
         Goal::Trips => trips::measure(subject, quick),
         Goal::Latency => latency::measure(subject, quick),
         Goal::Recovery => Ok(recovery::measure(subject, quick)),
-        _ => Ok(Vec::new()),
+        Goal::Payload => Ok(payload::measure(subject, quick)),
+        Goal::Cost => Ok(cost::measure(subject, quick)),
     };
     let rows = measured
         .unwrap_or_else(|error| vec![Row::new("", format!("{goal:?}"), error.to_string()).target("a result", false)]);

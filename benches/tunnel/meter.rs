@@ -24,11 +24,6 @@ impl Meter {
         self.0.1.notify_all();
     }
 
-    /// All bytes so far.
-    pub(crate) fn total(&self) -> u64 {
-        self.history().last().map_or(0, |(_, total)| *total)
-    }
-
     /// Waits until so many bytes have come, and says when the last of them did. `None` when `limit` is over before.
     pub(crate) fn wait_for(&self, total: u64, limit: Duration) -> Option<Instant> {
         let history = self.history();

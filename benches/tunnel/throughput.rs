@@ -79,7 +79,7 @@ fn scene(round_trip: u64, standin: Options) -> Scene {
 }
 
 /// Kilobytes (1000 bytes) a second, for reading.
-fn kilobytes(rate: f64) -> String {
+pub(crate) fn kilobytes(rate: f64) -> String {
     format!("{:.1} kB/s", rate / 1e3)
 }
 

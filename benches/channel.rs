@@ -42,8 +42,7 @@ fn ready() -> (Channel, Instant) {
 }
 
 fn from_agent(sequence: i64, flags: u64, kind: u32, payload: &[u8]) -> Bytes {
-    let message =
-        codec::Message::new(message_type::OUTPUT, sequence, flags, kind, Bytes::copy_from_slice(payload));
+    let message = codec::Message::new(message_type::OUTPUT, sequence, flags, kind, Bytes::copy_from_slice(payload));
     message.stamped(Uuid::from_u128(1 + sequence as u128), 1).encode()
 }
 
@@ -121,7 +120,11 @@ fn allocations() {
     let tell = |name: &str, transfer: &mut dyn FnMut()| {
         let counted = allocation_counter::measure(transfer);
         let each = |total: u64| total as f64 / MESSAGES as f64;
-        eprintln!("channel/{name}: {:.1} allocations, {:.0} bytes a message", each(counted.count_total), each(counted.bytes_total));
+        eprintln!(
+            "channel/{name}: {:.1} allocations, {:.0} bytes a message",
+            each(counted.count_total),
+            each(counted.bytes_total)
+        );
     };
     let mut given = Some((ready(), acknowledgements()));
     tell("upload", &mut || given.take().into_iter().for_each(|(ready, frames)| upload(ready, frames)));

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::stats::Samples;
 
+/// Times and the totals at them, both ascending.
+type History = Vec<(Instant, u64)>;
+
 /// A counter with its history, shared between the thread that counts and the one that asks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter(Arc<(Mutex<Vec<(Instant, u64)>>, Condvar)>);
+pub(crate) struct Meter(Arc<(Mutex<History>, Condvar)>);
 
 impl Meter {
-    fn history(&self) -> MutexGuard<'_, Vec<(Instant, u64)>> {
+    fn history(&self) -> MutexGuard<'_, History> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -92,6 +92,9 @@ impl Rig {
         folders.extend(subject.program.parent().map(PathBuf::from));
         folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         command.arg("-c").arg(format!("exec {line}"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_the_users(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         command.env("PATH", std::env::join_paths(folders).unwrap_or_default());
         command.envs(self.variables.iter().cloned());
         command
@@ -122,6 +125,11 @@ impl Rig {
             }
         }
     }
+}
+
+/// Whether a variable says which account, or which way to the network, the user has: neither is the stand-in's.
+fn is_the_users(name: &str) -> bool {
+    name.starts_with("AWS_") || name.to_ascii_lowercase().ends_with("_proxy")
 }
 
 /// The authorities that this machine trusts: to read them is part of a real start.

@@ -17,7 +17,7 @@ use crate::rig::Subject;
 /// Paths with a delay are made by a forwarder in this program: every byte takes half the round trip, and a new
 /// connection waits one round trip before its first byte. DNS is not part of any figure.
 #[derive(Debug, Parser)]
-#[command(name = "benches/run", after_help = GOALS)]
+#[command(name = "benches/run", bin_name = "benches/run", after_help = GOALS)]
 pub(crate) struct Arguments {
     /// The client under test as a ProxyCommand, with %h for the target and %p for the port.
     ///
@@ -82,7 +82,8 @@ impl Arguments {
     pub(crate) fn subject(&self) -> Result<Subject, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let tools = own.parent().map(PathBuf::from).unwrap_or_default();
-        let program = std::env::var_os("SSM_PROXY").map_or_else(|| tools.join("ssm-proxy"), PathBuf::from);
+        let named = std::env::var_os("SSM_PROXY").filter(|name| !name.is_empty());
+        let program = named.map_or_else(|| tools.join("ssm-proxy"), PathBuf::from);
         if self.proxy_command.is_none() && !program.is_file() {
             return Err(format!("there is no {}: cargo build --release, or start benches/run", program.display()));
         }

@@ -7,7 +7,6 @@
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "a measurement that cannot be set up ends the program; the table is its output"
 )]
 
@@ -49,10 +48,9 @@ fn main() -> ExitCode {
         }
     };
     let begun = Instant::now();
-    tell(&format!("measuring: {}", subject.paced));
     let rows: Vec<Row> = arguments.goals().iter().flat_map(|goal| measure(*goal, &subject, arguments.quick)).collect();
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
-    println!("{}\n\n{}", machine::describe(), table::render(&rows, arguments.markdown));
+    println!("`{}` on {}\n\n{}", subject.paced, machine::describe(), table::render(&rows, arguments.markdown));
     println!(
         "{missed} goals missed; {} s{}",
         begun.elapsed().as_secs(),

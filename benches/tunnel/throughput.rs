@@ -163,7 +163,8 @@ struct Unlimited {
     per_cpu: f64,
 }
 
-/// Without limits, against a bare WebSocket loop that carries the same frames.
+/// Without limits, against a bare WebSocket loop that carries the same frames. Stand-in, writer and reader share the
+/// processors with the client, which the loop does without; so it is processor time that tells client from client.
 fn unlimited(subject: &Subject, runs: usize) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, far, up) in [("upload", Far::Takes, true), ("download", Far::Sends, false)] {
@@ -176,19 +177,20 @@ fn unlimited(subject: &Subject, runs: usize) -> io::Result<Vec<Row>> {
         let bare_rate = Samples::new(bare.iter().map(|run| run.rate / 1e6).collect());
         let per_cpu = Samples::new(ours.iter().map(|run| run.per_cpu / 1e6).collect());
         let bare_per_cpu = Samples::new(bare.iter().map(|run| run.per_cpu / 1e6).collect());
-        let ratio = rate.median() / bare_rate.median();
+        let ratio = per_cpu.median() / bare_per_cpu.median();
         rows.push(
             Row::new("3 throughput", format!("{name} without limits, ws"), format!("{:.0} MB/s", rate.median()))
                 .spread(rate.spread(0))
                 .baseline(format!("{:.0} MB/s bare loop", bare_rate.median()))
-                .ratio(ratio)
-                .target("60 MB/s, 0.5", rate.median() >= 60.0 && ratio >= 0.5),
+                .ratio(rate.median() / bare_rate.median())
+                .target("60 MB/s or more", rate.median() >= 60.0),
         );
         rows.push(
             Row::new("3 throughput", "  per second of its CPU", format!("{:.0} MB", per_cpu.median()))
                 .spread(per_cpu.spread(0))
                 .baseline(format!("{:.0} MB bare loop's client", bare_per_cpu.median()))
-                .ratio(per_cpu.median() / bare_per_cpu.median()),
+                .ratio(ratio)
+                .target("0.5 or more", ratio >= 0.5),
         );
     }
     Ok(rows)

@@ -3,7 +3,9 @@
 use clap::{Args, Parser, ValueEnum};
 use standin::agent::AgentConfig;
 use standin::fault::parse_duration;
-use standin::{AfterFlag, ApiRule, InspectorConfig, LinkConfig, Node, Options, Scheduled, StartPublication, Victims};
+use standin::{
+    AfterFlag, ApiRule, InspectorConfig, LinkConfig, Node, Options, Oversized, Scheduled, StartPublication, Victims,
+};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,9 +92,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     unpaced: bool,
 
-    /// Pause and then close sessions whose client sends payloads above this many bytes.
+    /// Pause sessions whose client sends payloads above this many bytes, and then do what --oversized says.
     #[arg(long, value_name = "BYTES")]
     payload_kill: Option<usize>,
+
+    /// What payloads above --payload-kill lead to.
+    #[arg(long, value_name = "WHAT", default_value = "ends", requires = "payload_kill")]
+    oversized: OversizedArgument,
 
     /// Payloads above this many bytes are a breach.
     #[arg(long, value_name = "BYTES", default_value_t = 1536)]
@@ -142,6 +148,17 @@ enum Publication {
     After,
     /// Not at all.
     Never,
+}
+
+/// What payloads that are too large lead to.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OversizedArgument {
+    /// A pause, then the end of the session.
+    Ends,
+    /// A pause each.
+    Pauses,
+    /// A pause, then a closed socket.
+    Closes,
 }
 
 /// What the agent is like.
@@ -313,6 +330,11 @@ impl Arguments {
             seed: self.seed,
             limits: !self.no_limits,
             payload_kill: self.payload_kill,
+            oversized: match self.oversized {
+                OversizedArgument::Ends => Oversized::Ends,
+                OversizedArgument::Pauses => Oversized::Pauses,
+                OversizedArgument::Closes => Oversized::Closes,
+            },
             inspector: InspectorConfig {
                 payload_limit: self.payload_limit,
                 reacknowledge_within: self.reacknowledge_within,

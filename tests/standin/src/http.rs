@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode, header};
 use std::rc::Rc;
+use std::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const MAX_BODY: usize = 1 << 20;
@@ -130,6 +131,7 @@ async fn upgrade(
 }
 
 async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {
+    let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
     let Some(operation) = operation.and_then(|target| target.strip_prefix(TARGET_PREFIX)).map(str::to_owned) else {
@@ -174,6 +176,7 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
         status: error.map_or(200, |error| error.status),
         error: error.map(|error| error.kind.clone()),
         user_agent,
+        arrived,
     };
     hub.shared.update(|report| {
         *report.api.entry(operation).or_default() += 1;

@@ -45,6 +45,6 @@ pub use agent::{Agent, AgentConfig, AgentEvent};
 pub use fault::{ApiFault, ApiRule, Fault, Scheduled, When};
 pub use inspector::{Inspector, InspectorConfig};
 pub use link::{Link, LinkConfig, Victims};
-pub use options::{AfterFlag, Node, Options, StartPublication};
+pub use options::{AfterFlag, Node, Options, Oversized, StartPublication};
 pub use report::{Breach, BreachKind, Report, SessionReport, SessionState};
 pub use server::{Control, Server};

@@ -59,6 +59,19 @@ pub enum AfterFlag {
     Nothing,
 }
 
+/// What the service does to a client that sends payloads above [`Options::payload_kill`] (§10.8). It passes them on, and
+/// the first brings `pause_publication`; this is what follows when they go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Oversized {
+    /// After a few more the session ends, as was seen.
+    #[default]
+    Ends,
+    /// Each brings a pause, and nothing else.
+    Pauses,
+    /// After a few more the socket is closed with 1009; the session goes on.
+    Closes,
+}
+
 /// Settings of a stand-in. The default is a healthy service at its true pace with its true limits.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -98,8 +111,10 @@ pub struct Options {
     pub seed: u64,
     /// Enforce the service's limit of messages per second (§4.4).
     pub limits: bool,
-    /// Pause and then close a session whose client sends payloads above this, bytes (§10.8).
+    /// Payloads from the client above this, in bytes, are not put up with (§10.8).
     pub payload_kill: Option<usize>,
+    /// What they lead to.
+    pub oversized: Oversized,
     /// What is asked of the client beyond the page.
     pub inspector: InspectorConfig,
     /// When the client is told to start.
@@ -146,6 +161,7 @@ impl Default for Options {
             seed: 1,
             limits: true,
             payload_kill: None,
+            oversized: Oversized::default(),
             inspector: InspectorConfig::default(),
             start_publication: StartPublication::default(),
             after_flag: AfterFlag::default(),

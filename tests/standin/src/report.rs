@@ -6,6 +6,7 @@ use crate::agent::AgentCounts;
 use crate::link::LinkCounts;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Breaches that are kept; more are counted only.
 const BREACHES_KEPT: usize = 1_000;
@@ -225,6 +226,9 @@ pub struct ApiCall {
     pub error: Option<String>,
     /// `User-Agent` of the caller.
     pub user_agent: String,
+    /// When its header had arrived.
+    #[serde(skip)]
+    pub arrived: Instant,
 }
 
 /// One request to upgrade.

@@ -8,7 +8,7 @@ use crate::fault::{Fault, Scheduled, When};
 use crate::hub::Hub;
 use crate::inspector::Inspector;
 use crate::link::{Link, LinkCounts};
-use crate::options::{AfterFlag, StartPublication};
+use crate::options::{AfterFlag, Oversized, StartPublication};
 use crate::port::Port;
 use crate::rate::TOLERATED;
 use crate::report::{BreachKind, SessionState};
@@ -29,6 +29,8 @@ const LINK_BYTES: usize = 4 << 20;
 const FAREWELL: Duration = Duration::from_secs(10);
 /// Oversized payloads after the pause that are tolerated when they are punished.
 const OVERSIZED_TOLERATED: u32 = 10;
+/// Close code of a message that is too big (RFC 6455, 7.4.1).
+const TOO_BIG: u16 = 1009;
 
 /// What a session's task is told from outside.
 #[derive(Debug)]
@@ -498,12 +500,25 @@ impl Session {
         }
         let Some(limit) = self.hub.options.payload_kill else { return };
         if Message::decode(frame).is_ok_and(|m| m.name() == message_type::INPUT && m.payload.len() > limit) {
-            if self.oversized == 0 {
-                self.publication(message_type::PAUSE_PUBLICATION);
-            }
-            self.oversized += 1;
-            if self.oversized > OVERSIZED_TOLERATED {
-                self.end(now, SessionState::Failed, "");
+            self.punish_oversized(now);
+        }
+    }
+
+    fn punish_oversized(&mut self, now: Instant) {
+        let follows = self.hub.options.oversized;
+        if self.oversized == 0 || follows == Oversized::Pauses {
+            self.publication(message_type::PAUSE_PUBLICATION);
+        }
+        self.oversized += 1;
+        if self.oversized <= OVERSIZED_TOLERATED {
+            return;
+        }
+        match follows {
+            Oversized::Ends => self.end(now, SessionState::Failed, ""),
+            Oversized::Pauses => {}
+            Oversized::Closes => {
+                self.oversized = 0;
+                self.fault(now, Fault::Close(TOO_BIG, String::new()));
             }
         }
     }

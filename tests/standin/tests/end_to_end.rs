@@ -11,7 +11,7 @@ mod support;
 
 use serde_json::json;
 use standin::codec::payload_type;
-use standin::{AfterFlag, BreachKind, Fault, Options, Server, SessionState};
+use standin::{AfterFlag, BreachKind, Fault, Options, Oversized, Server, SessionState};
 use std::time::{Duration, Instant};
 use support::{Client, Signing, echo, sink, slow};
 use tokio_tungstenite::tungstenite::Message as WsMessage;
@@ -103,6 +103,38 @@ async fn the_open_message_comes_first_with_a_good_token() {
     client.open().await;
     while client.step().await {}
     assert_eq!(kinds(&server).last(), Some(&BreachKind::OpenTokenReused));
+}
+
+#[tokio::test]
+async fn large_payloads_pause_and_then_end_the_session_close_the_socket_or_only_pause() {
+    for oversized in [Oversized::Ends, Oversized::Closes, Oversized::Pauses] {
+        let server = server(|o| (o.payload_kill, o.oversized) = (Some(1024), oversized)).await;
+        let mut client = connected(&server).await;
+        let pauses = |client: &Client| client.types.iter().filter(|name| *name == "pause_publication").count();
+        client.data(&[0; 1024]).await;
+        client.data(&[0; 1025]).await;
+        client.until(|c| c.acknowledged.contains(&2)).await;
+        assert_eq!(pauses(&client), 1, "{oversized:?}");
+        for _ in 0..10 {
+            client.data(&[0; 1025]).await;
+        }
+        match oversized {
+            Oversized::Ends => {
+                client.until(|c| c.closed_output.is_some()).await;
+                assert!(server.wait_for(LONG, |r| r.sessions[0].state == SessionState::Failed));
+            }
+            Oversized::Closes => {
+                while client.step().await {}
+                assert!(server.wait_for(LONG, |r| !r.sessions[0].connected));
+                assert_eq!(server.report().sessions[0].state, SessionState::Open);
+            }
+            Oversized::Pauses => {
+                client.until(|c| c.acknowledged.contains(&12)).await;
+                assert_eq!(pauses(&client), 11);
+            }
+        }
+        assert_eq!(kinds(&server), []);
+    }
 }
 
 #[tokio::test]

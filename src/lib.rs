@@ -11,4 +11,5 @@ pub mod error;
 pub mod gateway;
 pub mod stdio;
 pub mod target;
+pub mod terminal;
 pub mod tunnel;

@@ -1,25 +1,25 @@
-//! Whose credentials sign: the environment's, or the profile's chain, kept until shortly before they expire.
+//! Whose credentials sign: the environment's, or those at the end of the profile's chain, kept until shortly before
+//! they expire.
 //!
 //! It must not know what is signed with them.
 
+mod assume_role;
+mod cache;
+mod chain;
+mod mfa;
+mod search;
+
 use std::time::{Duration, SystemTime};
 
-use aws_config::{
-    ecs::EcsCredentialsProvider,
-    imds::{self, credentials::ImdsCredentialsProvider},
-    meta::credentials::CredentialsProviderChain,
-    profile::{Profile as Section, ProfileFileCredentialsProvider, ProfileSet},
-    provider_config::ProviderConfig,
-    web_identity_token::WebIdentityTokenCredentialsProvider,
-};
+use aws_config::profile::{Profile as Section, ProfileSet};
 use aws_credential_types::{
     Credentials,
     provider::{self, ProvideCredentials, error::CredentialsError, future},
 };
-use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::Env;
 use tokio::sync::Mutex;
 
+pub(super) use self::{mfa::Asking, search::Recipe};
 use super::{
     config::variable,
     fault::{cause, find, unreachable},
@@ -57,25 +57,13 @@ impl Profile {
     }
 }
 
-/// What is needed to look for credentials, again and again.
-#[derive(Clone, Debug)]
-pub(super) struct Recipe {
-    pub(super) profile: Profile,
-    pub(super) files: EnvConfigFiles,
-    pub(super) provider: ProviderConfig,
-    /// The metadata service, unless it is switched off.
-    pub(super) imds: Option<imds::Client>,
-}
-
 /// What the user can do when a profile's credentials are not to be had.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Login {
+pub(super) enum Login {
     /// Through IAM Identity Center, configured in this profile.
     Sso(String),
     /// By `aws login`, in this profile.
     Console(String),
-    /// With an MFA code, wanted by this profile.
-    Mfa(String),
     /// By keys, a process, a role: nothing that one command renews.
     Other,
 }
@@ -92,14 +80,7 @@ pub(super) struct CachedCredentials {
 enum Source {
     /// Keys in the environment: a process's environment does not change, so neither do they.
     Environment(Credentials),
-    Chain(Box<Recipe>, Extras),
-}
-
-/// Which providers beyond the profile the environment mentions.
-#[derive(Clone, Copy, Debug)]
-struct Extras {
-    web_identity: bool,
-    container: bool,
+    Chain(Box<Recipe>),
 }
 
 #[derive(Debug)]
@@ -111,29 +92,20 @@ struct Held {
 impl CachedCredentials {
     /// # Errors
     /// Status 77 if the environment has one half of a key pair.
-    pub(super) fn new(recipe: Recipe, env: &Env, sections: &ProfileSet) -> Result<Self, Error> {
-        let login = Login::of(&recipe.profile.name, sections);
-        let from_env = if recipe.profile.flagged { None } else { environment_keys(env)? };
+    pub(super) fn new(recipe: Recipe, login: Login) -> Result<Self, Error> {
+        let from_env = if recipe.profile.flagged { None } else { environment_keys(&recipe.env)? };
         let source = match from_env {
             Some(credentials) => Source::Environment(credentials),
-            None => {
-                let set = |name| variable(env, name).is_some();
-                let extras = Extras {
-                    web_identity: !recipe.profile.flagged && set("AWS_WEB_IDENTITY_TOKEN_FILE"),
-                    container: set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-                        || set("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-                };
-                Source::Chain(Box::new(recipe), extras)
-            }
+            None => Source::Chain(Box::new(recipe)),
         };
         Ok(Self { source, login, held: Mutex::new(None) })
     }
 
     /// The credentials to sign with now.
-    pub(super) async fn get(&self) -> provider::Result {
-        let (recipe, extras) = match &self.source {
+    pub(super) async fn get(&self, asking: Asking) -> provider::Result {
+        let recipe = match &self.source {
             Source::Environment(credentials) => return Ok(credentials.clone()),
-            Source::Chain(recipe, extras) => (recipe, *extras),
+            Source::Chain(recipe) => recipe,
         };
         // Held across the fetch: whoever asks meanwhile gets what this fetch brings.
         let mut held = self.held.lock().await;
@@ -141,7 +113,7 @@ impl CachedCredentials {
         if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
             return Ok(held.credentials.clone());
         }
-        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(extras)).await {
+        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(asking)).await {
             Ok(fetched) => fetched,
             Err(_) => Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)),
         };
@@ -160,7 +132,10 @@ impl CachedCredentials {
 
     /// Lets go of what is held: AWS says that it has expired.
     pub(super) async fn forget(&self) {
-        *self.held.lock().await = None;
+        let held = self.held.lock().await.take();
+        if let (Source::Chain(recipe), Some(held)) = (&self.source, held) {
+            recipe.forget(&held.credentials).await;
+        }
     }
 
     /// What to tell the user when [`Self::get`] fails.
@@ -174,7 +149,7 @@ impl CachedCredentials {
         }
         let profile = match &self.source {
             Source::Environment(_) => "the environment",
-            Source::Chain(recipe, _) => &recipe.profile.name,
+            Source::Chain(recipe) => &recipe.profile.name,
         };
         let message = match error {
             CredentialsError::CredentialsNotLoaded(_) => format!("profile {profile} has no AWS credentials"),
@@ -199,12 +174,7 @@ impl CachedCredentials {
             }
             (_, Login::Sso(profile)) => format!("aws sso login{}", flag(profile)),
             (_, Login::Console(profile)) => format!("aws login{}", flag(profile)),
-            (_, Login::Mfa(profile)) => format!(
-                "it asks for MFA: run eval \"$(aws configure export-credentials{} --format env)\", then leave out \
-                 --profile",
-                flag(profile)
-            ),
-            (Source::Chain(recipe, _), Login::Other) => {
+            (Source::Chain(recipe), Login::Other) => {
                 let flag = flag(&recipe.profile.name);
                 format!("aws sts get-caller-identity{flag} tells what is wrong, aws configure{flag} sets keys")
             }
@@ -217,46 +187,17 @@ impl ProvideCredentials for CachedCredentials {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.get())
-    }
-}
-
-impl Recipe {
-    /// Looks for credentials from the start: providers keep what they have read, and what they read may have changed.
-    async fn fetch(&self, extras: Extras) -> provider::Result {
-        let profile = ProfileFileCredentialsProvider::builder()
-            .configure(&self.provider)
-            .profile_files(self.files.clone())
-            .profile_name(&self.profile.name)
-            .build();
-        let mut chain = CredentialsProviderChain::first_try("Profile", profile);
-        if extras.web_identity {
-            let provider = WebIdentityTokenCredentialsProvider::builder().configure(&self.provider).build();
-            chain = chain.or_else("WebIdentity", provider);
-        }
-        if extras.container {
-            let provider = EcsCredentialsProvider::builder().configure(&self.provider).build();
-            chain = chain.or_else("Container", provider);
-        }
-        if let Some(client) = &self.imds {
-            let provider =
-                ImdsCredentialsProvider::builder().configure(&self.provider).imds_client(client.clone()).build();
-            chain = chain.or_else("InstanceMetadata", provider);
-        }
-        chain.provide_credentials().await
+        future::ProvideCredentials::new(self.get(Asking::Never))
     }
 }
 
 impl Login {
     /// How the owner of `profile` signs in, as far as the chain of `source_profile` tells.
-    fn of(profile: &str, sections: &ProfileSet) -> Self {
+    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Self {
         let mut name = profile;
         for _ in 0..MAX_PROFILE_STEPS {
             let Some(section) = sections.get_profile(name) else { break };
             let has = |key| Section::get(section, key).is_some();
-            if has("mfa_serial") {
-                return Self::Mfa(profile.to_owned());
-            }
             if has("sso_session") || has("sso_start_url") {
                 return Self::Sso(name.to_owned());
             }
@@ -450,8 +391,7 @@ mod tests {
             ("console", "aws login --profile console"),
             (
                 "mfa",
-                "it asks for MFA: run eval \"$(aws configure export-credentials --profile mfa --format env)\", \
-                 then leave out --profile",
+                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile mfa sets keys",
             ),
             (
                 "keys",

@@ -37,9 +37,12 @@ pub(super) async fn code(profile: &str, serial: &str, asking: Asking) -> Result<
             denied(format!("profile {profile}: no MFA code was given"), "connect again, and type the code".to_owned())
         }
         Ok(answer) => Ok(Zeroizing::new(answer.trim().to_owned())),
-        Err(why) => denied(
-            format!("profile {profile} wants an MFA code ({serial}), and nobody can be asked: {why}"),
-            format!("{elsewhere} in a terminal first: the credentials that it caches serve here too"),
-        ),
+        Err(error) => {
+            tracing::debug!(%error, "nobody can be asked");
+            denied(
+                format!("profile {profile} wants an MFA code ({serial}), and there is no terminal to ask on"),
+                format!("{elsewhere} in a terminal first: the credentials that it caches serve here too"),
+            )
+        }
     }
 }

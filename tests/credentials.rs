@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fixtures::standin::IdentityOptions;
 use fixtures::standin::sigv4::Credentials;
-use fixtures::{Account, HOST, KEYS};
+use fixtures::{Account, HOST, ISSUED, KEYS};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/ops";
 
@@ -147,14 +147,7 @@ fn without_the_cache_it_is_left_alone() {
 
 #[test]
 fn keys_leave_no_trace() {
-    let issued = IdentityOptions::default().issued;
-    let config = format!(
-        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {}\n",
-        issued.access_key_id,
-        issued.secret_access_key,
-        issued.session_token.unwrap()
-    );
-    let account = Account::open(&config);
+    let account = Account::open(&format!("[default]\n{ISSUED}"));
     let _ = account.proxy().arg(HOST).run().ok();
     assert!(account.identity().calls().is_empty() && !account.cache().exists());
     account.finish();

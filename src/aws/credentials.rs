@@ -7,6 +7,7 @@ mod assume_role;
 mod cache;
 mod chain;
 mod mfa;
+mod reasons;
 mod search;
 
 use std::time::{Duration, SystemTime};
@@ -64,8 +65,8 @@ pub(super) enum Login {
     Sso(String),
     /// By `aws login`, in this profile.
     Console(String),
-    /// By keys, a process, a role: nothing that one command renews.
-    Other,
+    /// By what this profile has, the last of the chain: keys, a process; nothing that one command renews.
+    Other(String),
 }
 
 /// The credentials in use, fetched when first needed and anew when they grow old.
@@ -143,7 +144,9 @@ impl CachedCredentials {
         if let Some(error) = find::<Error>(error) {
             return error.clone();
         }
-        if let Some(message) = unreachable(error) {
+        let nothing_found = matches!(error, CredentialsError::CredentialsNotLoaded(_));
+        // Of all the places to look, an instance's metadata service comes last: that it does not answer is no news.
+        if let Some(message) = unreachable(error).filter(|_| !nothing_found) {
             let hint = "check the network; behind a proxy, set HTTPS_PROXY";
             return Error::new(ExitStatus::TryAgain, format!("no AWS credentials: {message}"), hint);
         }
@@ -163,21 +166,18 @@ impl CachedCredentials {
 
     /// What makes these credentials good again.
     pub(super) fn hint(&self) -> String {
-        let flag = |profile: &str| match profile {
-            "default" => String::new(),
-            profile => format!(" --profile {profile}"),
-        };
         match (&self.source, &self.login) {
             (Source::Environment(_), _) => {
                 "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name a profile with --profile"
                     .to_owned()
             }
-            (_, Login::Sso(profile)) => format!("aws sso login{}", flag(profile)),
-            (_, Login::Console(profile)) => format!("aws login{}", flag(profile)),
-            (Source::Chain(recipe), Login::Other) => {
-                let flag = flag(&recipe.profile.name);
-                format!("aws sts get-caller-identity{flag} tells what is wrong, aws configure{flag} sets keys")
-            }
+            (_, Login::Sso(profile)) => format!("aws sso login{}", profile_flag(profile)),
+            (_, Login::Console(profile)) => format!("aws login{}", profile_flag(profile)),
+            (Source::Chain(recipe), Login::Other(last)) => format!(
+                "aws sts get-caller-identity{} tells what is wrong, aws configure{} sets keys",
+                profile_flag(&recipe.profile.name),
+                profile_flag(last)
+            ),
         }
     }
 }
@@ -209,7 +209,15 @@ impl Login {
                 _ => break,
             }
         }
-        Self::Other
+        Self::Other(name.to_owned())
+    }
+}
+
+/// How a command names the profile, after a space; nothing for the default.
+fn profile_flag(profile: &str) -> String {
+    match profile {
+        "default" => String::new(),
+        profile => format!(" --profile {profile}"),
     }
 }
 
@@ -362,11 +370,15 @@ mod tests {
             [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
         for (config, message, hint) in [
             ("".to_owned(), "profile default has no AWS credentials", "aws sts get-caller-identity tells"),
-            (format!("[default]\n{sso}"), "profile default gives no AWS credentials: ", "aws sso login"),
+            (
+                format!("[default]\n{sso}"),
+                "profile default: the login at IAM Identity Center is missing",
+                "aws sso login",
+            ),
             (
                 "[default]\ncredential_process = false\n".to_owned(),
-                "profile default gives no AWS credentials: ",
-                "aws sts get-caller-identity tells",
+                "profile default: its credential_process gives no credentials",
+                "run the credential_process of profile default",
             ),
         ] {
             let folder = Folder::new();
@@ -391,7 +403,7 @@ mod tests {
             ("console", "aws login --profile console"),
             (
                 "mfa",
-                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile mfa sets keys",
+                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile keys sets keys",
             ),
             (
                 "keys",

@@ -19,8 +19,10 @@ pub(super) struct Chain {
 /// Credentials that need no others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Base {
-    /// Whatever else this profile has: a process, a web identity, a console login, keys, or nothing at all.
+    /// Whatever else this profile has: a web identity, a console login, or nothing at all.
     Profile(String),
+    /// This profile's `credential_process`.
+    Process(String),
     /// This profile's keys, whatever else is in it.
     Keys(String),
     /// A role of IAM Identity Center.
@@ -63,6 +65,9 @@ pub(super) struct Role {
     /// How long its credentials are to live, in seconds.
     pub(super) duration_seconds: Option<i32>,
 }
+
+/// What wins over a process and over keys, and is the SDK's business.
+const OTHERS: [&str; 4] = ["web_identity_token_file", "sso_session", "sso_start_url", "login_session"];
 
 impl Chain {
     /// The chain of `profile`. A profile that is not in the files is a chain without roles: nothing is in it.
@@ -107,10 +112,14 @@ impl Chain {
 
 impl Base {
     fn without_role(section: &Section) -> Self {
+        let has = |key: &str| value(section, key).is_some();
+        let name = section.name().to_owned();
         match SsoRole::of(section) {
             Some(role) => Self::Sso(role),
-            None if has_keys(section) && !has_other_source(section) => Self::Keys(section.name().to_owned()),
-            None => Self::Profile(section.name().to_owned()),
+            None if OTHERS.into_iter().any(has) => Self::Profile(name),
+            None if has("credential_process") => Self::Process(name),
+            None if has_keys(section) => Self::Keys(name),
+            None => Self::Profile(name),
         }
     }
 
@@ -128,7 +137,7 @@ impl Base {
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Profile(name) | Self::Keys(name) => write!(f, "profile {name}"),
+            Self::Profile(name) | Self::Process(name) | Self::Keys(name) => write!(f, "profile {name}"),
             Self::Sso(role) => write!(f, "profile {}", role.profile),
             Self::Environment => f.write_str("the environment"),
             Self::Container => f.write_str("the container"),
@@ -207,13 +216,6 @@ fn has_keys(section: &Section) -> bool {
     ["aws_access_key_id", "aws_secret_access_key"].into_iter().any(|key| value(section, key).is_some())
 }
 
-/// Whether a profile has something that wins over its keys.
-fn has_other_source(section: &Section) -> bool {
-    ["web_identity_token_file", "sso_session", "sso_start_url", "login_session", "credential_process"]
-        .into_iter()
-        .any(|key| value(section, key).is_some())
-}
-
 /// A setting of a profile, unless it is blank.
 pub(super) fn value<'a>(section: &'a Section, key: &str) -> Option<&'a str> {
     section.get(key).map(str::trim).filter(|value| !value.is_empty())
@@ -263,7 +265,7 @@ mod tests {
         let config = "[profile c]\nrole_arn = C\nsource_profile = b\n[profile b]\nrole_arn = B\nsource_profile = a\n\
             [profile a]\ncredential_process = x\n";
         let chain = Chain::of("c", &sections(config).await).unwrap();
-        assert_eq!(chain.base, Base::Profile("a".to_owned()));
+        assert_eq!(chain.base, Base::Process("a".to_owned()));
         assert_eq!(chain.roles, [plain_role("b", "B"), plain_role("c", "C")]);
     }
 
@@ -299,7 +301,7 @@ mod tests {
         };
         for (name, base) in [
             ("keys", Base::Keys("keys".to_owned())),
-            ("process", profile("process")),
+            ("process", Base::Process("process".to_owned())),
             ("web", profile("web")),
             ("ecs", Base::Container),
             ("imds", Base::InstanceMetadata),

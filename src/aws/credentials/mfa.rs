@@ -4,6 +4,7 @@
 
 use zeroize::Zeroizing;
 
+use super::profile_flag;
 use crate::{
     error::{Error, ExitStatus},
     terminal,
@@ -22,10 +23,7 @@ pub(in super::super) enum Asking {
 /// Status 77 if nobody can be asked, or nothing is answered.
 pub(super) async fn code(profile: &str, serial: &str, asking: Asking) -> Result<Zeroizing<String>, Error> {
     let denied = |message: String, hint: String| Err(Error::new(ExitStatus::Denied, message, hint));
-    let elsewhere = match profile {
-        "default" => "aws sts get-caller-identity".to_owned(),
-        profile => format!("aws sts get-caller-identity --profile {profile}"),
-    };
+    let elsewhere = format!("aws sts get-caller-identity{}", profile_flag(profile));
     if asking == Asking::Never {
         return denied(
             format!("profile {profile} wants an MFA code again, and the terminal is in use"),

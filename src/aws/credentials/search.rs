@@ -32,6 +32,7 @@ use super::{
     chain::{Base, Chain, Role, SsoRole, value},
     environment_keys,
     mfa::Asking,
+    reasons,
 };
 use crate::{
     aws::config::variable,
@@ -159,21 +160,15 @@ impl Search<'_> {
         })
     }
 
-    /// Credentials to assume a role with: there is nowhere else to look for them.
+    /// Credentials to assume a role with.
     async fn source(&self, base: &Base) -> provider::Result {
-        self.base(base).await.map_err(|error| match error {
-            CredentialsError::CredentialsNotLoaded(_) => {
-                let message = format!("{base} has no AWS credentials to assume a role with");
-                let hint = "check source_profile and credential_source of the profile";
-                CredentialsError::provider_error(Error::new(ExitStatus::Denied, message, hint))
-            }
-            error => error,
-        })
+        self.base(base).await.map_err(|error| reasons::no_source(base, error))
     }
 
     async fn base(&self, base: &Base) -> provider::Result {
         match base {
             Base::Profile(profile) => self.profile(profile).await,
+            Base::Process(profile) => self.profile(profile).await.map_err(|error| reasons::process(profile, error)),
             Base::Keys(profile) => self.keys(profile).map_err(CredentialsError::provider_error),
             Base::Sso(role) => self.cached(|| Name::of_sso(role), self.sso(role)).await,
             Base::Environment => match environment_keys(&self.recipe.env) {
@@ -197,7 +192,7 @@ impl Search<'_> {
     }
 
     async fn sso(&self, role: &SsoRole) -> Result<Entry, CredentialsError> {
-        let credentials = self.profile(&role.profile).await?;
+        let credentials = self.profile(&role.profile).await.map_err(|error| reasons::sso(role, error))?;
         Ok(Entry { credentials, origin: Origin::Sso })
     }
 

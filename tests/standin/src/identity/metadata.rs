@@ -11,7 +11,7 @@ const ROLE: &str = "instance-role";
 
 pub(super) fn answer(options: &IdentityOptions, asked: &Asked) -> Option<Answer> {
     let result = match (asked.method.as_str(), asked.path.as_str()) {
-        ("PUT", "/latest/api/token") => Ok(Said::Text(TOKEN.to_owned())),
+        ("PUT", "/latest/api/token") => Ok(Said::MetadataToken(TOKEN)),
         ("GET", "/container") if asked.header("authorization") == Some(&options.container_token) => {
             Ok(Said::Json(credentials(options, asked)))
         }

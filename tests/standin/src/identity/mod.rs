@@ -214,6 +214,8 @@ struct Answer {
 
 /// What an answer says.
 enum Said {
+    /// A token of the metadata service, which comes with its lifetime.
+    MetadataToken(&'static str),
     Text(String),
     Json(serde_json::Value),
     Xml(String),
@@ -257,7 +259,9 @@ fn response(result: Result<Said, Refused>) -> Response<Full<Bytes>> {
         Ok(said) => (200, None, said),
         Err(refused) => (refused.status, Some(refused.code), refused.said),
     };
+    let is_token = matches!(said, Said::MetadataToken(_));
     let (kind, body) = match said {
+        Said::MetadataToken(token) => ("text/plain", token.to_owned()),
         Said::Text(text) => ("text/plain", text),
         Said::Json(json) => ("application/json", json.to_string()),
         Said::Xml(xml) => ("text/xml", xml),
@@ -265,6 +269,10 @@ fn response(result: Result<Said, Refused>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    if is_token {
+        let lifetime = header::HeaderValue::from_static("21600");
+        response.headers_mut().insert("x-aws-ec2-metadata-token-ttl-seconds", lifetime);
+    }
     if let Some(code) = code {
         response.headers_mut().insert("x-amzn-errortype", header::HeaderValue::from_static(code));
     }

@@ -251,7 +251,8 @@ struct Flags {
     /// Limit until the session is up
     #[arg(
         long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
-        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake."
+        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake. Finding credentials \
+            ahead of it has a limit of its own."
     )]
     connect_timeout: u32,
 

@@ -65,14 +65,20 @@ async fn connect(invocation: &Invocation) -> Result<(), Error> {
 /// Finds the credentials while nothing else is under way. Whoever is asked for an MFA code takes the time that it
 /// takes: no limit of the session counts it.
 async fn sign_in(aws: &Aws) -> Result<(), Error> {
-    let mut signals = Signals::listen().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
-    })?;
     tokio::select! {
         biased;
         signed_in = aws.sign_in() => signed_in,
-        signal = signals.next() => {
-            Err(Error::new(ExitStatus::TryAgain, format!("{signal} came before there were credentials"), "connect again"))
+        // Not started if there are credentials at once, as there mostly are.
+        signal = first_signal() => {
+            let message = format!("{} came before there were credentials", signal?);
+            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
         }
     }
+}
+
+async fn first_signal() -> Result<&'static str, Error> {
+    let mut signals = Signals::listen().map_err(|cause| {
+        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
+    })?;
+    Ok(signals.next().await)
 }

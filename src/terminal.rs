@@ -16,6 +16,8 @@ const MAX_ANSWER: usize = 4096;
 /// # Errors
 /// If there is no terminal, or if it belongs to another program just now.
 pub async fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
+    // Whoever waits for signals beside this has a turn first: one that kills would leave the terminal without echo.
+    tokio::task::yield_now().await;
     imp::ask_hidden(question).await
 }
 

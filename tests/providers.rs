@@ -188,7 +188,10 @@ fn an_instance() {
 
 #[test]
 fn iam_identity_center_with_a_session_or_a_start_url() {
-    for (config, token) in [(sso_session(), SESSION_TOKEN), (sso_url(), URL_TOKEN)] {
+    // Many repeat in the profile what the session says, for older programs.
+    let repeated = format!("sso_session = corp\nsso_start_url = {START_URL}\nsso_region = us-east-1\n");
+    let both = sso_session().replace("sso_session = corp\n", &repeated);
+    for (config, token) in [(sso_session(), SESSION_TOKEN), (sso_url(), URL_TOKEN), (both, SESSION_TOKEN)] {
         let account = Account::open(&config);
         account.write(token, &sso_token("an-access-token", FUTURE));
         for _ in 0..2 {

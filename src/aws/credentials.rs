@@ -419,6 +419,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_asked_for_a_code_once_a_session_may_be_up() {
+        let folder = Folder::new();
+        let config = "[profile mfa]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nmfa_serial = arn:aws:iam::1:mfa/me\n\
+            [profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n";
+        let aws = aws_in(&folder, &flag("mfa"), &[], config).await;
+        let error = aws.credentials().await.unwrap_err();
+        assert_eq!(error.status, ExitStatus::Denied);
+        assert_eq!(error.message, "profile mfa wants an MFA code again, and the terminal is in use");
+        assert_eq!(
+            error.hint,
+            "aws sts get-caller-identity --profile mfa in another terminal asks for it; a longer duration_seconds puts \
+             that off"
+        );
+    }
+
+    #[tokio::test]
     async fn whoever_gives_credentials_may_be_out_of_reach() {
         let folder = Folder::new();
         let config = "[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nendpoint_url = http://127.0.0.1:1\n\

@@ -9,10 +9,12 @@ use std::{
 };
 
 use aws_config::{
+    Region,
     ecs::EcsCredentialsProvider,
     imds::{self, credentials::ImdsCredentialsProvider},
     profile::{ProfileFileCredentialsProvider, ProfileSet},
     provider_config::ProviderConfig,
+    sso::SsoCredentialsProvider,
     web_identity_token::WebIdentityTokenCredentialsProvider,
 };
 use aws_credential_types::{
@@ -29,7 +31,7 @@ use super::{
     Profile,
     assume_role::assume_role,
     cache::{Cache, Entry, Name, Origin},
-    chain::{Base, Chain, Role, SsoRole, value},
+    chain::{Base, Chain, Role, SsoLogin, SsoRole, value},
     environment_keys,
     mfa::Asking,
     reasons,
@@ -192,8 +194,34 @@ impl Search<'_> {
     }
 
     async fn sso(&self, role: &SsoRole) -> Result<Entry, CredentialsError> {
-        let credentials = self.profile(&role.profile).await.map_err(|error| reasons::sso(role, error))?;
+        let answer = match self.repeated_login(role) {
+            Some(provider) => provider.provide_credentials().await,
+            None => self.profile(&role.profile).await,
+        };
+        let credentials = answer.map_err(|error| reasons::sso(role, error))?;
         Ok(Entry { credentials, origin: Origin::Sso })
+    }
+
+    /// A profile may repeat what its `sso-session` says, for programs that know no such sections. The SDK does not take
+    /// that from a profile.
+    fn repeated_login(&self, role: &SsoRole) -> Option<SsoCredentialsProvider> {
+        let SsoLogin::Session(name) = &role.login else { return None };
+        let (profile, session) = (self.sections.get_profile(&role.profile)?, self.sections.sso_session(name)?);
+        let keys = ["sso_start_url", "sso_region"];
+        let is_same =
+            |key: &str| value(profile, key).is_none_or(|value| session.get(key).map(str::trim) == Some(value));
+        let repeats = keys.into_iter().any(|key| value(profile, key).is_some()) && keys.into_iter().all(is_same);
+        let (start_url, region) = (session.get("sso_start_url")?, session.get("sso_region")?);
+        repeats.then(|| {
+            SsoCredentialsProvider::builder()
+                .configure(&self.recipe.provider)
+                .session_name(name)
+                .start_url(start_url)
+                .region(Region::new(region.to_owned()))
+                .account_id(&role.account_id)
+                .role_name(&role.role_name)
+                .build()
+        })
     }
 
     fn keys(&self, profile: &str) -> Result<Credentials, Error> {

@@ -1,8 +1,8 @@
 //! ssm-proxy carries an SSH connection over an AWS Session Manager session.
 //!
 //! OpenSSH starts it as its `ProxyCommand`; it starts a session on the target and pipes stdin and stdout over the
-//! session's WebSocket data channel. Each room below has one job; `main -> cli, tunnel` and
-//! `tunnel -> channel, gateway, stdio, aws` are the only arrows between them.
+//! session's WebSocket data channel. Each room below has one job; `main -> cli, aws, tunnel`,
+//! `tunnel -> channel, gateway, stdio, aws` and `aws -> terminal` are the only arrows between them.
 
 pub mod aws;
 pub mod channel;

@@ -22,6 +22,7 @@ find_sshd() {
 has() {
   case $1 in
     sshd) find_sshd >/dev/null ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -34,6 +35,8 @@ package() {
     apk:ssh | apk:ssh-keygen) echo openssh-client-default openssh-keygen ;;
     brew:ssh | brew:ssh-keygen | brew:sshd) echo openssh ;;
     *:sshd) echo openssh-server ;;
+    apt-get:python3-venv) echo python3-venv ;;
+    *:python3-venv) echo python3 ;;
     apt-get:cc) echo gcc libc6-dev ;;
     apk:cc) echo gcc musl-dev ;;
     brew:cc) echo gcc ;;
@@ -109,6 +112,22 @@ need_terminals() {
   remount="mount -o remount,gid=$group,mode=620 /dev/pts"
   say "Terminals here do not belong to the group tty, so your sshd could open none. Mending that with: $remount"
   as_root "$remount"
+}
+
+# need_aws_cli: the AWS CLI that credentials are shared with, in a Python environment of its own where cargo builds.
+# Sets AWS_CLI to its path, unless that is set already.
+need_aws_cli() {
+  [ -z "${AWS_CLI:-}" ] || return 0
+  local version=1.46.3 folder
+  folder=$(target_folder)/aws-cli
+  AWS_CLI=$folder/bin/aws
+  case $("$AWS_CLI" --version 2>/dev/null) in
+    "aws-cli/$version "*) return 0 ;;
+  esac
+  need python3-venv
+  say "Installing the AWS CLI $version for the tests, into $folder"
+  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check "awscli==$version"; } ||
+    fail "That failed. Install the AWS CLI yourself, and set AWS_CLI to its path."
 }
 
 # need_rust: cargo, not older than Cargo.toml asks for.

@@ -58,6 +58,8 @@ pub struct Invocation {
     pub endpoint_url: Option<String>,
     /// Where streams are dialled in place of what the API says.
     pub ssmmessages_endpoint_url: Option<String>,
+    /// Whether the AWS CLI's cache of temporary credentials is used.
+    pub credential_cache: bool,
     /// From the start to a complete handshake.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
@@ -246,11 +248,20 @@ struct Flags {
             names. [default: AWS_ENDPOINT_URL_SSMMESSAGES]"
     )]
     ssmmessages_endpoint_url: Option<String>,
+    /// Leave ~/.aws/cli/cache alone
+    #[arg(
+        long,
+        hide_short_help = true,
+        long_help = "Neither read nor write the temporary credentials of roles that the AWS CLI keeps in ~/.aws/cli/cache: \
+            assume the role anew each time, and ask for the MFA code if it wants one."
+    )]
+    no_credential_cache: bool,
 
     /// Limit until the session is up
     #[arg(
         long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
-        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake."
+        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake. Finding credentials \
+            ahead of it has a limit of its own."
     )]
     connect_timeout: u32,
 
@@ -375,6 +386,7 @@ impl Flags {
             region: self.region,
             endpoint_url: self.endpoint_url,
             ssmmessages_endpoint_url: self.ssmmessages_endpoint_url,
+            credential_cache: !self.no_credential_cache,
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             resume_timeout: Duration::from_secs(self.resume_timeout.into()),
             paced: !self.no_pace,
@@ -430,6 +442,7 @@ mod tests {
             region: None,
             endpoint_url: None,
             ssmmessages_endpoint_url: None,
+            credential_cache: true,
             connect_timeout: Duration::from_secs(60),
             resume_timeout: Duration::from_secs(600),
             paced: true,
@@ -473,6 +486,7 @@ mod tests {
             "eu-west-1",
             "--endpoint-url",
             "http://127.0.0.1:4566",
+            "--no-credential-cache",
             "--color",
             "off",
             "--connect-timeout",
@@ -496,6 +510,7 @@ mod tests {
             region: Some("eu-west-1".to_owned()),
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
             ssmmessages_endpoint_url: None,
+            credential_cache: false,
             connect_timeout: Duration::from_secs(5),
             resume_timeout: Duration::ZERO,
             paced: false,

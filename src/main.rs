@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ssm_proxy::aws::{Aws, Overrides, StartRequest};
 use ssm_proxy::cli::{Invocation, Refusal};
 use ssm_proxy::error::{Error, ExitStatus, tell_failure};
+use ssm_proxy::stdio::Signals;
 use ssm_proxy::tunnel;
 
 fn main() -> ExitCode {
@@ -44,8 +45,10 @@ async fn connect(invocation: &Invocation) -> Result<(), Error> {
         region: invocation.region.clone(),
         endpoint_url: invocation.endpoint_url.clone(),
         ssmmessages_endpoint_url: invocation.ssmmessages_endpoint_url.clone(),
+        no_credential_cache: !invocation.credential_cache,
     };
     let aws = Aws::load(&overrides).await?;
+    sign_in(&aws).await?;
     let request = StartRequest {
         target: invocation.target.as_str().to_owned(),
         document: invocation.document.clone(),
@@ -58,4 +61,25 @@ async fn connect(invocation: &Invocation) -> Result<(), Error> {
         paced: invocation.paced,
     };
     tunnel::run(&aws, &request, &settings).await
+}
+
+/// Finds the credentials while nothing else is under way. Whoever is asked for an MFA code takes the time that it
+/// takes: no limit of the session counts it.
+async fn sign_in(aws: &Aws) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        signed_in = aws.sign_in() => signed_in,
+        // Not started if there are credentials at once, as there mostly are.
+        signal = first_signal() => {
+            let message = format!("{} came before there were credentials", signal?);
+            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
+        }
+    }
+}
+
+async fn first_signal() -> Result<&'static str, Error> {
+    let mut signals = Signals::listen().map_err(|cause| {
+        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
+    })?;
+    Ok(signals.next().await)
 }

@@ -3,7 +3,12 @@
 //! The command line comes first, then the environment, then the profile. It must not know what is asked of AWS, and
 //! it asks the network one thing at most: the region of the machine it runs on, if nothing else names one.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use aws_config::{
     AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache, imds, profile::ProfileSet,
@@ -19,7 +24,7 @@ use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
-    credentials::{CachedCredentials, Profile, Recipe},
+    credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
     http::{Http, host_of},
 };
 use crate::error::{Error, ExitStatus};
@@ -43,6 +48,8 @@ pub struct Overrides {
     pub endpoint_url: Option<String>,
     /// Where streams are dialled in place of what the API says, `http://` or `https://`.
     pub ssmmessages_endpoint_url: Option<String>,
+    /// Leave the AWS CLI's cache of temporary credentials alone.
+    pub no_credential_cache: bool,
 }
 
 /// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
@@ -83,19 +90,26 @@ impl Aws {
             return Err(no_such_profile(&profile.name, &sections, &env));
         }
         let settings = Settings { env: &env, sections: &sections };
-        let endpoint_override = settings.endpoint(overrides.endpoint_url.as_deref())?;
+        let endpoint_override = match overrides.endpoint_url.as_deref() {
+            Some(url) => Some(check_url(url, "--endpoint-url")?),
+            None => settings.endpoint("SSM")?,
+        };
         let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
+        let sts_endpoint = settings.endpoint("STS")?;
+        let login = Login::of(&profile.name, &sections);
         let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source())));
         let http = Http::new(dialer.clone());
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .build();
+        let use_fips = settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+        let use_dual_stack = settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
         let provider = ProviderConfig::without_region()
             .with_http_client(http.clone())
             .with_timeout_config(timeouts.clone())
-            .with_use_fips(Some(settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")))
-            .with_use_dual_stack(Some(settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")))
+            .with_use_fips(Some(use_fips))
+            .with_use_dual_stack(Some(use_dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()));
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
@@ -103,8 +117,6 @@ impl Aws {
         };
         let provider = provider.with_region(Some(Region::new(region.clone())));
         let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
-        let credentials = Arc::new(CachedCredentials::new(Recipe { profile, files, provider, imds }, &env, &sections)?);
-        let provide: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .app_name(AppName::new("ssm-proxy").map_err(|error| {
@@ -113,18 +125,32 @@ impl Aws {
             .region(Region::new(region.clone()))
             .http_client(http)
             .timeout_config(timeouts)
-            // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
-            .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // `CachedCredentials` is the cache; the SDK's own would be a second opinion on what is still fresh.
             .identity_cache(IdentityCache::no_cache())
-            .credentials_provider(SharedCredentialsProvider::new(provide))
-            .use_fips(settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"))
-            .use_dual_stack(settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"));
-        let sdk = match &endpoint_override {
-            Some(url) => sdk.endpoint_url(url),
-            None => sdk,
+            .use_fips(use_fips)
+            .use_dual_stack(use_dual_stack)
+            .build();
+        let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
+        sts.set_endpoint_url(sts_endpoint);
+        let recipe = Recipe {
+            profile,
+            env,
+            files,
+            sections: Mutex::new(Some(sections)),
+            provider,
+            sts: sts.build(),
+            imds,
+            cached: !overrides.no_credential_cache,
         };
+        let credentials = Arc::new(CachedCredentials::new(recipe, login)?);
+        let provide: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
+        let mut sdk = sdk
+            .to_builder()
+            // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
+            .retry_config(RetryConfig::disabled())
+            .credentials_provider(SharedCredentialsProvider::new(provide));
+        sdk.set_endpoint_url(endpoint_override.clone());
         Ok(Self { region, endpoint_override, stream_override, credentials, dialer, sdk: sdk.build() })
     }
 
@@ -134,7 +160,20 @@ impl Aws {
     /// # Errors
     /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
     pub async fn credentials(&self) -> Result<Credentials, Error> {
-        self.credentials.get().await.map_err(|error| self.credentials.explain(&error))
+        self.credentials_by(Asking::Never).await
+    }
+
+    /// Finds the credentials ahead of their first use, while the person at the terminal may still be asked for an MFA
+    /// code. Those that it finds are kept.
+    ///
+    /// # Errors
+    /// As [`Self::credentials`].
+    pub async fn sign_in(&self) -> Result<(), Error> {
+        self.credentials_by(Asking::Allowed).await.map(drop)
+    }
+
+    async fn credentials_by(&self, asking: Asking) -> Result<Credentials, Error> {
+        self.credentials.get(asking).await.map_err(|error| self.credentials.explain(&error))
     }
 
     /// Makes connections; the roots that they trust are read when they are first used.
@@ -213,19 +252,17 @@ impl Settings<'_> {
         }
     }
 
-    fn endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
-        if let Some(url) = flag {
-            return check_url(url, "--endpoint-url").map(Some);
-        }
+    /// The URL that environment or profile name for a service, by its id in upper case.
+    fn endpoint(&self, service: &str) -> Result<Option<String>, Error> {
         if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
             return Ok(None);
         }
-        for name in ["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"] {
+        for name in [&format!("AWS_ENDPOINT_URL_{service}"), "AWS_ENDPOINT_URL"] {
             if let Some(url) = variable(self.env, name) {
                 return check_url(&url, name).map(Some);
             }
         }
-        let setting = EnvConfigValue::new().profile("endpoint_url").service_id("ssm");
+        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service);
         match setting.load(self.env, Some(self.sections)) {
             Some((url, _)) if !url.trim().is_empty() => {
                 let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());

@@ -1,25 +1,26 @@
-//! Whose credentials sign: the environment's, or the profile's chain, kept until shortly before they expire.
+//! Whose credentials sign: the environment's, or those at the end of the profile's chain, kept until shortly before
+//! they expire.
 //!
 //! It must not know what is signed with them.
 
+mod assume_role;
+mod cache;
+mod chain;
+mod mfa;
+mod reasons;
+mod search;
+
 use std::time::{Duration, SystemTime};
 
-use aws_config::{
-    ecs::EcsCredentialsProvider,
-    imds::{self, credentials::ImdsCredentialsProvider},
-    meta::credentials::CredentialsProviderChain,
-    profile::{Profile as Section, ProfileFileCredentialsProvider, ProfileSet},
-    provider_config::ProviderConfig,
-    web_identity_token::WebIdentityTokenCredentialsProvider,
-};
+use aws_config::profile::{Profile as Section, ProfileSet};
 use aws_credential_types::{
     Credentials,
     provider::{self, ProvideCredentials, error::CredentialsError, future},
 };
-use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::Env;
 use tokio::sync::Mutex;
 
+pub(super) use self::{mfa::Asking, search::Recipe};
 use super::{
     config::variable,
     fault::{cause, find, unreachable},
@@ -57,27 +58,15 @@ impl Profile {
     }
 }
 
-/// What is needed to look for credentials, again and again.
-#[derive(Clone, Debug)]
-pub(super) struct Recipe {
-    pub(super) profile: Profile,
-    pub(super) files: EnvConfigFiles,
-    pub(super) provider: ProviderConfig,
-    /// The metadata service, unless it is switched off.
-    pub(super) imds: Option<imds::Client>,
-}
-
 /// What the user can do when a profile's credentials are not to be had.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Login {
+pub(super) enum Login {
     /// Through IAM Identity Center, configured in this profile.
     Sso(String),
     /// By `aws login`, in this profile.
     Console(String),
-    /// With an MFA code, wanted by this profile.
-    Mfa(String),
-    /// By keys, a process, a role: nothing that one command renews.
-    Other,
+    /// By what this profile has, the last of the chain: keys, a process; nothing that one command renews.
+    Other(String),
 }
 
 /// The credentials in use, fetched when first needed and anew when they grow old.
@@ -92,14 +81,7 @@ pub(super) struct CachedCredentials {
 enum Source {
     /// Keys in the environment: a process's environment does not change, so neither do they.
     Environment(Credentials),
-    Chain(Box<Recipe>, Extras),
-}
-
-/// Which providers beyond the profile the environment mentions.
-#[derive(Clone, Copy, Debug)]
-struct Extras {
-    web_identity: bool,
-    container: bool,
+    Chain(Box<Recipe>),
 }
 
 #[derive(Debug)]
@@ -111,29 +93,20 @@ struct Held {
 impl CachedCredentials {
     /// # Errors
     /// Status 77 if the environment has one half of a key pair.
-    pub(super) fn new(recipe: Recipe, env: &Env, sections: &ProfileSet) -> Result<Self, Error> {
-        let login = Login::of(&recipe.profile.name, sections);
-        let from_env = if recipe.profile.flagged { None } else { environment_keys(env)? };
+    pub(super) fn new(recipe: Recipe, login: Login) -> Result<Self, Error> {
+        let from_env = if recipe.profile.flagged { None } else { environment_keys(&recipe.env)? };
         let source = match from_env {
             Some(credentials) => Source::Environment(credentials),
-            None => {
-                let set = |name| variable(env, name).is_some();
-                let extras = Extras {
-                    web_identity: !recipe.profile.flagged && set("AWS_WEB_IDENTITY_TOKEN_FILE"),
-                    container: set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-                        || set("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-                };
-                Source::Chain(Box::new(recipe), extras)
-            }
+            None => Source::Chain(Box::new(recipe)),
         };
         Ok(Self { source, login, held: Mutex::new(None) })
     }
 
     /// The credentials to sign with now.
-    pub(super) async fn get(&self) -> provider::Result {
-        let (recipe, extras) = match &self.source {
+    pub(super) async fn get(&self, asking: Asking) -> provider::Result {
+        let recipe = match &self.source {
             Source::Environment(credentials) => return Ok(credentials.clone()),
-            Source::Chain(recipe, extras) => (recipe, *extras),
+            Source::Chain(recipe) => recipe,
         };
         // Held across the fetch: whoever asks meanwhile gets what this fetch brings.
         let mut held = self.held.lock().await;
@@ -141,7 +114,7 @@ impl CachedCredentials {
         if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
             return Ok(held.credentials.clone());
         }
-        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(extras)).await {
+        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(asking)).await {
             Ok(fetched) => fetched,
             Err(_) => Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)),
         };
@@ -160,7 +133,10 @@ impl CachedCredentials {
 
     /// Lets go of what is held: AWS says that it has expired.
     pub(super) async fn forget(&self) {
-        *self.held.lock().await = None;
+        let held = self.held.lock().await.take();
+        if let (Source::Chain(recipe), Some(held)) = (&self.source, held) {
+            recipe.forget(&held.credentials).await;
+        }
     }
 
     /// What to tell the user when [`Self::get`] fails.
@@ -168,13 +144,15 @@ impl CachedCredentials {
         if let Some(error) = find::<Error>(error) {
             return error.clone();
         }
-        if let Some(message) = unreachable(error) {
+        let nothing_found = matches!(error, CredentialsError::CredentialsNotLoaded(_));
+        // Of all the places to look, an instance's metadata service comes last: that it does not answer is no news.
+        if let Some(message) = unreachable(error).filter(|_| !nothing_found) {
             let hint = "check the network; behind a proxy, set HTTPS_PROXY";
             return Error::new(ExitStatus::TryAgain, format!("no AWS credentials: {message}"), hint);
         }
         let profile = match &self.source {
             Source::Environment(_) => "the environment",
-            Source::Chain(recipe, _) => &recipe.profile.name,
+            Source::Chain(recipe) => &recipe.profile.name,
         };
         let message = match error {
             CredentialsError::CredentialsNotLoaded(_) => format!("profile {profile} has no AWS credentials"),
@@ -188,26 +166,18 @@ impl CachedCredentials {
 
     /// What makes these credentials good again.
     pub(super) fn hint(&self) -> String {
-        let flag = |profile: &str| match profile {
-            "default" => String::new(),
-            profile => format!(" --profile {profile}"),
-        };
         match (&self.source, &self.login) {
             (Source::Environment(_), _) => {
                 "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name a profile with --profile"
                     .to_owned()
             }
-            (_, Login::Sso(profile)) => format!("aws sso login{}", flag(profile)),
-            (_, Login::Console(profile)) => format!("aws login{}", flag(profile)),
-            (_, Login::Mfa(profile)) => format!(
-                "it asks for MFA: run eval \"$(aws configure export-credentials{} --format env)\", then leave out \
-                 --profile",
-                flag(profile)
+            (_, Login::Sso(profile)) => format!("aws sso login{}", profile_flag(profile)),
+            (_, Login::Console(profile)) => format!("aws login{}", profile_flag(profile)),
+            (Source::Chain(recipe), Login::Other(last)) => format!(
+                "aws sts get-caller-identity{} tells what is wrong, aws configure{} sets keys",
+                profile_flag(&recipe.profile.name),
+                profile_flag(last)
             ),
-            (Source::Chain(recipe, _), Login::Other) => {
-                let flag = flag(&recipe.profile.name);
-                format!("aws sts get-caller-identity{flag} tells what is wrong, aws configure{flag} sets keys")
-            }
         }
     }
 }
@@ -217,46 +187,17 @@ impl ProvideCredentials for CachedCredentials {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.get())
-    }
-}
-
-impl Recipe {
-    /// Looks for credentials from the start: providers keep what they have read, and what they read may have changed.
-    async fn fetch(&self, extras: Extras) -> provider::Result {
-        let profile = ProfileFileCredentialsProvider::builder()
-            .configure(&self.provider)
-            .profile_files(self.files.clone())
-            .profile_name(&self.profile.name)
-            .build();
-        let mut chain = CredentialsProviderChain::first_try("Profile", profile);
-        if extras.web_identity {
-            let provider = WebIdentityTokenCredentialsProvider::builder().configure(&self.provider).build();
-            chain = chain.or_else("WebIdentity", provider);
-        }
-        if extras.container {
-            let provider = EcsCredentialsProvider::builder().configure(&self.provider).build();
-            chain = chain.or_else("Container", provider);
-        }
-        if let Some(client) = &self.imds {
-            let provider =
-                ImdsCredentialsProvider::builder().configure(&self.provider).imds_client(client.clone()).build();
-            chain = chain.or_else("InstanceMetadata", provider);
-        }
-        chain.provide_credentials().await
+        future::ProvideCredentials::new(self.get(Asking::Never))
     }
 }
 
 impl Login {
     /// How the owner of `profile` signs in, as far as the chain of `source_profile` tells.
-    fn of(profile: &str, sections: &ProfileSet) -> Self {
+    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Self {
         let mut name = profile;
         for _ in 0..MAX_PROFILE_STEPS {
             let Some(section) = sections.get_profile(name) else { break };
             let has = |key| Section::get(section, key).is_some();
-            if has("mfa_serial") {
-                return Self::Mfa(profile.to_owned());
-            }
             if has("sso_session") || has("sso_start_url") {
                 return Self::Sso(name.to_owned());
             }
@@ -268,7 +209,15 @@ impl Login {
                 _ => break,
             }
         }
-        Self::Other
+        Self::Other(name.to_owned())
+    }
+}
+
+/// How a command names the profile, after a space; nothing for the default.
+fn profile_flag(profile: &str) -> String {
+    match profile {
+        "default" => String::new(),
+        profile => format!(" --profile {profile}"),
     }
 }
 
@@ -421,11 +370,15 @@ mod tests {
             [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
         for (config, message, hint) in [
             ("".to_owned(), "profile default has no AWS credentials", "aws sts get-caller-identity tells"),
-            (format!("[default]\n{sso}"), "profile default gives no AWS credentials: ", "aws sso login"),
+            (
+                format!("[default]\n{sso}"),
+                "profile default: the login at IAM Identity Center is missing",
+                "aws sso login",
+            ),
             (
                 "[default]\ncredential_process = false\n".to_owned(),
-                "profile default gives no AWS credentials: ",
-                "aws sts get-caller-identity tells",
+                "profile default: its credential_process gives no credentials",
+                "run the credential_process of profile default",
             ),
         ] {
             let folder = Folder::new();
@@ -450,8 +403,7 @@ mod tests {
             ("console", "aws login --profile console"),
             (
                 "mfa",
-                "it asks for MFA: run eval \"$(aws configure export-credentials --profile mfa --format env)\", \
-                 then leave out --profile",
+                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile keys sets keys",
             ),
             (
                 "keys",
@@ -464,6 +416,22 @@ mod tests {
         ] {
             assert_eq!(aws_in(&folder, &flag(profile), &[], config).await.cached_credentials().hint(), hint);
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_a_code_once_a_session_may_be_up() {
+        let folder = Folder::new();
+        let config = "[profile mfa]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nmfa_serial = arn:aws:iam::1:mfa/me\n\
+            [profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n";
+        let aws = aws_in(&folder, &flag("mfa"), &[], config).await;
+        let error = aws.credentials().await.unwrap_err();
+        assert_eq!(error.status, ExitStatus::Denied);
+        assert_eq!(error.message, "profile mfa wants an MFA code again, and the terminal is in use");
+        assert_eq!(
+            error.hint,
+            "aws sts get-caller-identity --profile mfa in another terminal asks for it; a longer duration_seconds puts \
+             that off"
+        );
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ pub mod codec;
 pub mod fault;
 mod http;
 mod hub;
+pub mod identity;
 pub mod inspector;
 pub mod inventory;
 pub mod link;
@@ -43,6 +44,7 @@ mod tls;
 
 pub use agent::{Agent, AgentConfig, AgentEvent};
 pub use fault::{ApiFault, ApiRule, Fault, Scheduled, When};
+pub use identity::{Identity, IdentityOptions};
 pub use inspector::{Inspector, InspectorConfig};
 pub use link::{Link, LinkConfig, Victims};
 pub use options::{AfterFlag, Node, Options, Oversized, StartPublication};

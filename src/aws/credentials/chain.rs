@@ -1,0 +1,340 @@
+//! A profile's way to credentials, read from the profile files: where they start, and which roles are assumed from
+//! there.
+//!
+//! Text in, data out: it asks nobody for credentials. The rules are the AWS CLI's.
+
+use std::fmt;
+
+use aws_config::profile::{Profile as Section, ProfileSet};
+
+use crate::error::{Error, ExitStatus};
+
+/// Where credentials start, and the roles that are assumed from there, first to last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Chain {
+    pub(super) base: Base,
+    pub(super) roles: Vec<Role>,
+}
+
+/// Credentials that need no others.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Base {
+    /// Whatever else this profile has: a web identity, a console login, or nothing at all.
+    Profile(String),
+    /// This profile's `credential_process`.
+    Process(String),
+    /// This profile's keys, whatever else is in it.
+    Keys(String),
+    /// A role of IAM Identity Center.
+    Sso(SsoRole),
+    /// `credential_source = Environment`.
+    Environment,
+    /// `credential_source = EcsContainer`.
+    Container,
+    /// `credential_source = Ec2InstanceMetadata`.
+    InstanceMetadata,
+}
+
+/// A role of IAM Identity Center, as a profile names it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SsoRole {
+    pub(super) profile: String,
+    pub(super) account_id: String,
+    pub(super) role_name: String,
+    pub(super) login: SsoLogin,
+}
+
+/// How one signs in for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum SsoLogin {
+    /// Through an `[sso-session …]` of this name.
+    Session(String),
+    /// At this start URL, which the profile has itself.
+    StartUrl(String),
+}
+
+/// A role for AssumeRole, as a profile describes it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Role {
+    pub(super) profile: String,
+    pub(super) arn: String,
+    pub(super) session_name: Option<String>,
+    pub(super) external_id: Option<String>,
+    /// The MFA device whose code the role asks for.
+    pub(super) mfa_serial: Option<String>,
+    /// How long its credentials are to live, in seconds.
+    pub(super) duration_seconds: Option<i32>,
+}
+
+/// What wins over a process and over keys, and is the SDK's business.
+const OTHERS: [&str; 4] = ["web_identity_token_file", "sso_session", "sso_start_url", "login_session"];
+
+impl Chain {
+    /// The chain of `profile`. A profile that is not in the files is a chain without roles: nothing is in it.
+    ///
+    /// # Errors
+    /// Status 78 for roles whose source makes no sense.
+    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Result<Self, Error> {
+        let mut roles = Vec::new();
+        let mut visited = vec![profile];
+        let mut name = profile;
+        let base = loop {
+            let Some(section) = sections.get_profile(name) else { break Base::Profile(name.to_owned()) };
+            // Keys win over a role, but for the profile that was asked for.
+            if !roles.is_empty() && has_keys(section) {
+                break Base::Keys(name.to_owned());
+            }
+            let Some(role) = Role::of(section) else { break Base::without_role(section) };
+            roles.push(role);
+            match Source::of(section)? {
+                Source::Base(base) => break base,
+                Source::Profile(next) if next == name && has_keys(section) => break Base::Keys(name.to_owned()),
+                Source::Profile(next) if visited.contains(&next) => {
+                    let message = format!("profile {profile}: its source_profile leads back to profile {next}");
+                    let hint = format!("let the last source_profile name a profile with credentials, not {next}");
+                    return Err(Error::new(ExitStatus::Config, message, hint));
+                }
+                Source::Profile(next) if sections.get_profile(next).is_none() => {
+                    let message = format!("profile {name}: there is no profile {next}, its source_profile");
+                    let hint = format!("add profile {next}, or correct source_profile of profile {name}");
+                    return Err(Error::new(ExitStatus::Config, message, hint));
+                }
+                Source::Profile(next) => {
+                    visited.push(next);
+                    name = next;
+                }
+            }
+        };
+        roles.reverse();
+        Ok(Self { base, roles })
+    }
+}
+
+impl Base {
+    fn without_role(section: &Section) -> Self {
+        let has = |key: &str| value(section, key).is_some();
+        let name = section.name().to_owned();
+        match SsoRole::of(section) {
+            Some(role) => Self::Sso(role),
+            None if OTHERS.into_iter().any(has) => Self::Profile(name),
+            None if has("credential_process") => Self::Process(name),
+            None if has_keys(section) => Self::Keys(name),
+            None => Self::Profile(name),
+        }
+    }
+
+    fn named(source: &str) -> Option<Self> {
+        let known = [
+            ("Environment", Self::Environment),
+            ("EcsContainer", Self::Container),
+            ("Ec2InstanceMetadata", Self::InstanceMetadata),
+        ];
+        known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(source)).map(|(_, base)| base)
+    }
+}
+
+/// As a message names it.
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(name) | Self::Process(name) | Self::Keys(name) => write!(f, "profile {name}"),
+            Self::Sso(role) => write!(f, "profile {}", role.profile),
+            Self::Environment => f.write_str("the environment"),
+            Self::Container => f.write_str("the container"),
+            Self::InstanceMetadata => f.write_str("the instance"),
+        }
+    }
+}
+
+impl SsoRole {
+    fn of(section: &Section) -> Option<Self> {
+        // A profile with a web identity's token is that, whatever else is in it.
+        if value(section, "web_identity_token_file").is_some() {
+            return None;
+        }
+        let text = |key| value(section, key).map(str::to_owned);
+        let login = match (text("sso_session"), text("sso_start_url")) {
+            (Some(session), _) => SsoLogin::Session(session),
+            (None, Some(url)) => SsoLogin::StartUrl(url),
+            (None, None) => return None,
+        };
+        let profile = section.name().to_owned();
+        Some(Self { profile, account_id: text("sso_account_id")?, role_name: text("sso_role_name")?, login })
+    }
+}
+
+impl Role {
+    fn of(section: &Section) -> Option<Self> {
+        // With a web identity the role is not assumed by AssumeRole, and the SDK does it all.
+        if value(section, "web_identity_token_file").is_some() {
+            return None;
+        }
+        let text = |key| value(section, key).map(str::to_owned);
+        Some(Self {
+            profile: section.name().to_owned(),
+            arn: text("role_arn")?,
+            session_name: text("role_session_name"),
+            external_id: text("external_id"),
+            mfa_serial: text("mfa_serial"),
+            // What is no number is passed over, as by the AWS CLI.
+            duration_seconds: value(section, "duration_seconds").and_then(|seconds| seconds.parse().ok()),
+        })
+    }
+}
+
+/// Whose credentials assume a role.
+enum Source<'a> {
+    Profile(&'a str),
+    Base(Base),
+}
+
+impl<'a> Source<'a> {
+    fn of(section: &'a Section) -> Result<Self, Error> {
+        let name = section.name();
+        let wrong = |message: String, hint: &str| Err(Error::new(ExitStatus::Config, message, hint));
+        match (value(section, "source_profile"), value(section, "credential_source")) {
+            (Some(profile), None) => Ok(Self::Profile(profile)),
+            (None, Some(source)) => match Base::named(source) {
+                Some(base) => Ok(Self::Base(base)),
+                None => wrong(
+                    format!("profile {name}: credential_source {source} is not known"),
+                    "it is one of Environment, Ec2InstanceMetadata, EcsContainer",
+                ),
+            },
+            (Some(_), Some(_)) => {
+                wrong(format!("profile {name} has source_profile and credential_source"), "leave one of them")
+            }
+            (None, None) => wrong(
+                format!("profile {name} has a role_arn, and nothing to assume the role with"),
+                "add source_profile = PROFILE, or credential_source = Ec2InstanceMetadata",
+            ),
+        }
+    }
+}
+
+fn has_keys(section: &Section) -> bool {
+    ["aws_access_key_id", "aws_secret_access_key"].into_iter().any(|key| value(section, key).is_some())
+}
+
+/// A setting of a profile, unless it is blank.
+pub(super) fn value<'a>(section: &'a Section, key: &str) -> Option<&'a str> {
+    section.get(key).map(str::trim).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_types::os_shim_internal::{Env, Fs};
+
+    use super::*;
+    use crate::aws::test_support::Folder;
+
+    async fn sections(config: &str) -> ProfileSet {
+        let folder = Folder::new();
+        let files = folder.profile_files(config, "");
+        aws_config::profile::load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.unwrap()
+    }
+
+    fn plain_role(profile: &str, arn: &str) -> Role {
+        Role {
+            profile: profile.to_owned(),
+            arn: arn.to_owned(),
+            session_name: None,
+            external_id: None,
+            mfa_serial: None,
+            duration_seconds: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn every_setting_of_a_role_is_read() {
+        let config = "[default]\nrole_arn = r\nsource_profile = keys\nrole_session_name = me\nexternal_id = x\n\
+            mfa_serial = m\nduration_seconds = 3600\n[profile keys]\naws_access_key_id = a\n";
+        let role = Role {
+            session_name: Some("me".to_owned()),
+            external_id: Some("x".to_owned()),
+            mfa_serial: Some("m".to_owned()),
+            duration_seconds: Some(3600),
+            ..plain_role("default", "r")
+        };
+        let chain = Chain::of("default", &sections(config).await).unwrap();
+        assert_eq!(chain, Chain { base: Base::Keys("keys".to_owned()), roles: vec![role] });
+    }
+
+    #[tokio::test]
+    async fn roles_are_in_the_order_of_their_assumption() {
+        let config = "[profile c]\nrole_arn = C\nsource_profile = b\n[profile b]\nrole_arn = B\nsource_profile = a\n\
+            [profile a]\ncredential_process = x\n";
+        let chain = Chain::of("c", &sections(config).await).unwrap();
+        assert_eq!(chain.base, Base::Process("a".to_owned()));
+        assert_eq!(chain.roles, [plain_role("b", "B"), plain_role("c", "C")]);
+    }
+
+    #[tokio::test]
+    async fn keys_win_over_a_role_but_in_the_first_profile() {
+        let config = "[profile self]\nrole_arn = S\nsource_profile = self\naws_access_key_id = a\n\
+            [profile next]\nrole_arn = N\nsource_profile = self\n";
+        let sections = sections(config).await;
+        let base = Base::Keys("self".to_owned());
+        assert_eq!(
+            Chain::of("self", &sections).unwrap(),
+            Chain { base: base.clone(), roles: vec![plain_role("self", "S")] }
+        );
+        assert_eq!(Chain::of("next", &sections).unwrap(), Chain { base, roles: vec![plain_role("next", "N")] });
+    }
+
+    #[tokio::test]
+    async fn each_base_is_told_from_the_others() {
+        let config = "[profile keys]\naws_access_key_id = a\n\
+            [profile process]\ncredential_process = x\naws_access_key_id = a\n\
+            [profile web]\nrole_arn = W\nweb_identity_token_file = f\nsource_profile = process\n\
+            [profile ecs]\nrole_arn = E\ncredential_source = EcsContainer\n\
+            [profile imds]\nrole_arn = E\ncredential_source = ec2instancemetadata\n\
+            [profile env]\nrole_arn = E\ncredential_source = Environment\n\
+            [profile session]\nsso_session = corp\nsso_account_id = 1\nsso_role_name = r\n\
+            [profile legacy]\nsso_start_url = https://x\nsso_account_id = 1\nsso_role_name = r\n\
+            [profile token-only]\nsso_session = corp\n";
+        let sections = sections(config).await;
+        let profile = |name: &str| Base::Profile(name.to_owned());
+        let sso = |profile: &str, login| {
+            let (account_id, role_name) = ("1".to_owned(), "r".to_owned());
+            Base::Sso(SsoRole { profile: profile.to_owned(), account_id, role_name, login })
+        };
+        for (name, base) in [
+            ("keys", Base::Keys("keys".to_owned())),
+            ("process", Base::Process("process".to_owned())),
+            ("web", profile("web")),
+            ("ecs", Base::Container),
+            ("imds", Base::InstanceMetadata),
+            ("env", Base::Environment),
+            ("session", sso("session", SsoLogin::Session("corp".to_owned()))),
+            ("legacy", sso("legacy", SsoLogin::StartUrl("https://x".to_owned()))),
+            ("token-only", profile("token-only")),
+            ("nowhere", profile("nowhere")),
+        ] {
+            assert_eq!(Chain::of(name, &sections).unwrap().base, base, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_makes_no_sense_is_78() {
+        let config = "[profile loop]\nrole_arn = L\nsource_profile = pool\n\
+            [profile pool]\nrole_arn = P\nsource_profile = loop\n\
+            [profile self]\nrole_arn = S\nsource_profile = self\n\
+            [profile gone]\nrole_arn = G\nsource_profile = nowhere\n\
+            [profile both]\nrole_arn = B\nsource_profile = loop\ncredential_source = Environment\n\
+            [profile none]\nrole_arn = N\n\
+            [profile odd]\nrole_arn = O\ncredential_source = Moon\n";
+        let sections = sections(config).await;
+        for (name, message) in [
+            ("loop", "profile loop: its source_profile leads back to profile loop"),
+            ("self", "profile self: its source_profile leads back to profile self"),
+            ("gone", "profile gone: there is no profile nowhere, its source_profile"),
+            ("both", "profile both has source_profile and credential_source"),
+            ("none", "profile none has a role_arn, and nothing to assume the role with"),
+            ("odd", "profile odd: credential_source Moon is not known"),
+        ] {
+            let error = Chain::of(name, &sections).unwrap_err();
+            assert_eq!((error.status, error.message.as_str()), (ExitStatus::Config, message));
+        }
+    }
+}

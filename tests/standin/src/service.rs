@@ -5,7 +5,7 @@
 
 use crate::fault::{ApiFault, ApiRule};
 use crate::inventory;
-use crate::options::Options;
+use crate::options::{Node, Options};
 use crate::report::BreachKind;
 use crate::sigv4::{self, Refusal, Request};
 use serde_json::{Value, json};
@@ -125,6 +125,12 @@ impl Service {
     /// Makes calls fail from now on.
     pub fn add_rule(&mut self, rule: ApiRule) {
         self.rules.push(rule);
+    }
+
+    /// Makes a node known from now on, in place of the one with its id.
+    pub fn put_node(&mut self, node: Node) {
+        self.options.nodes.retain(|known| known.id != node.id);
+        self.options.nodes.push(node);
     }
 
     /// Checks the signature of an API call.
@@ -391,7 +397,8 @@ fn validation(member: &str, rule: &str) -> ApiError {
 }
 
 fn fault_error(fault: &ApiFault, operation: &str, request: &Value) -> ApiError {
-    let target = text(request, "Target").or_else(|| text(request, "SessionId")).unwrap_or_default();
+    let resource = text(request, "Target").or_else(|| text(request, "SessionId"));
+    let target = resource.unwrap_or_else(|| "arn:aws:ssm:us-east-1:111122223333:*".to_owned());
     match fault {
         ApiFault::AccessDenied => ApiError::client(
             "AccessDeniedException",

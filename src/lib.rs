@@ -1,14 +1,16 @@
 //! ssm-proxy carries an SSH connection over an AWS Session Manager session.
 //!
 //! OpenSSH starts it as its `ProxyCommand`; it starts a session on the target and pipes stdin and stdout over the
-//! session's WebSocket data channel. Each room below has one job; `main -> cli, tunnel` and
-//! `tunnel -> channel, gateway, stdio, aws` are the only arrows between them.
+//! session's WebSocket data channel. Each room below has one job. The arrows between them: `main -> cli, commands`,
+//! `commands -> lookup, tunnel`, `lookup -> aws`, `tunnel -> channel, gateway, stdio, aws`.
 
 pub mod aws;
 pub mod channel;
 pub mod cli;
+pub mod commands;
 pub mod error;
 pub mod gateway;
+pub mod lookup;
 pub mod stdio;
 pub mod target;
 pub mod tunnel;

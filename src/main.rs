@@ -4,10 +4,13 @@ mod logging;
 
 use std::process::ExitCode;
 
-use ssm_proxy::aws::{Aws, Overrides, StartRequest};
-use ssm_proxy::cli::{Invocation, Refusal};
+use ssm_proxy::aws::{Aws, Overrides};
+use ssm_proxy::cli::{Action, Invocation, Refusal};
+use ssm_proxy::commands;
 use ssm_proxy::error::{Error, ExitStatus, tell_failure};
-use ssm_proxy::tunnel;
+
+/// What messages are about when there is no HOST.
+const LIST: &str = "--list";
 
 fn main() -> ExitCode {
     let invocation = match Invocation::parse_from(std::env::args_os()) {
@@ -18,7 +21,10 @@ fn main() -> ExitCode {
     logging::start(invocation.verbosity, invocation.color.for_stderr());
     match run(&invocation) {
         Ok(()) => ExitStatus::Ended.into(),
-        Err(error) => failed(invocation.target.as_str(), &error),
+        Err(error) => match &invocation.action {
+            Action::Connect(connection) => failed(&connection.host, &error),
+            Action::List(_) => failed(LIST, &error),
+        },
     }
 }
 
@@ -32,29 +38,21 @@ fn run(invocation: &Invocation) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
         Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
     })?;
-    let result = runtime.block_on(connect(invocation));
+    let result = runtime.block_on(act(invocation));
     // A name look-up that is still under way must not hold up the exit.
     runtime.shutdown_background();
     result
 }
 
-async fn connect(invocation: &Invocation) -> Result<(), Error> {
+async fn act(invocation: &Invocation) -> Result<(), Error> {
     let overrides = Overrides {
         profile: invocation.profile.clone(),
         region: invocation.region.clone(),
         endpoint_url: invocation.endpoint_url.clone(),
     };
     let aws = Aws::load(&overrides).await?;
-    let request = StartRequest {
-        target: invocation.target.as_str().to_owned(),
-        document: invocation.document.clone(),
-        parameters: invocation.parameters.clone(),
-        reason: invocation.reason.clone(),
-    };
-    let settings = tunnel::Settings {
-        connect_timeout: invocation.connect_timeout,
-        resume_timeout: invocation.resume_timeout,
-        paced: invocation.paced,
-    };
-    tunnel::run(&aws, &request, &settings).await
+    match &invocation.action {
+        Action::Connect(connection) => commands::connect(&aws, connection).await,
+        Action::List(listing) => commands::list(&aws, listing).await,
+    }
 }

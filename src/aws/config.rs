@@ -53,6 +53,9 @@ pub struct Aws {
     /// The SSM API's URL where it is not AWS's own: from the command line, the environment or the profile. Only with
     /// one may a stream be on a host that is not AWS's.
     pub endpoint_override: Option<String>,
+    /// What the account depends on: the profile, and what the environment says in its place. Texts to compare, none of
+    /// them secret and none for show.
+    pub identity: Vec<String>,
     credentials: Arc<CachedCredentials>,
     trust: Arc<Trust>,
     sdk: SdkConfig,
@@ -70,13 +73,12 @@ impl Aws {
     }
 
     pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, Error> {
-        let profile = Profile::select(overrides.profile.as_deref(), &env);
-        let sections = aws_config::profile::load(&Fs::real(), &env, &files, Some(profile.name.clone().into()))
-            .await
-            .map_err(|error| {
-                let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(&env));
-                Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
-            })?;
+        let mut profile = Profile::select(overrides.profile.as_deref(), &env);
+        let mut sections = load_sections(&env, &files, &profile).await?;
+        if let Some(name) = other_case(&profile.name, &sections).map(str::to_owned) {
+            profile.name = name;
+            sections = load_sections(&env, &files, &profile).await?;
+        }
         if profile.named && profile.name != "default" && sections.get_profile(&profile.name).is_none() {
             return Err(no_such_profile(&profile.name, &sections, &env));
         }
@@ -94,6 +96,7 @@ impl Aws {
             .with_use_fips(Some(settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")))
             .with_use_dual_stack(Some(settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")))
             .with_behavior_version(Some(BehaviorVersion::latest()));
+        let identity = settings.identity(&profile);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
             None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
@@ -122,7 +125,7 @@ impl Aws {
             Some(url) => sdk.endpoint_url(url),
             None => sdk,
         };
-        Ok(Self { region, endpoint_override, credentials, trust, sdk: sdk.build() })
+        Ok(Self { region, endpoint_override, identity, credentials, trust, sdk: sdk.build() })
     }
 
     /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
@@ -219,6 +222,14 @@ impl Settings<'_> {
         }
     }
 
+    fn identity(&self, profile: &Profile) -> Vec<String> {
+        let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
+        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
+        let values = names.map(|name| variable(self.env, name).unwrap_or_default());
+        std::iter::once(profile.name.clone()).chain(values).collect()
+    }
+
     fn trust_source(&self) -> Source {
         let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
         if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
@@ -241,6 +252,24 @@ impl Settings<'_> {
     fn property(&self, name: &str) -> Option<String> {
         self.sections.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
     }
+}
+
+async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, Error> {
+    let selected = Some(profile.name.clone().into());
+    aws_config::profile::load(&Fs::real(), env, files, selected).await.map_err(|error| {
+        let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(env));
+        Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
+    })
+}
+
+/// The one profile that has this name in another case, if none has it as it is: a profile that ssh passes on as part of
+/// `%h` comes in lower case.
+fn other_case<'a>(name: &str, sections: &'a ProfileSet) -> Option<&'a str> {
+    if sections.get_profile(name).is_some() {
+        return None;
+    }
+    let mut alike = sections.profiles().filter(|known| known.eq_ignore_ascii_case(name));
+    alike.next().filter(|_| alike.next().is_none())
 }
 
 /// A variable of the environment, unless it is blank.
@@ -403,6 +432,41 @@ mod tests {
         let many: String = (0..20).map(|n| format!("[profile p{n}]\n")).collect();
         let error = load(&profile("p7x"), &env, &many).await.unwrap_err();
         assert!(error.hint.contains(": p7, ") && error.hint.ends_with(", …"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_found_in_another_case_if_that_is_clear() {
+        let config = "[profile Prod.Admin]\nregion = eu-north-1\n[profile prod]\nregion = eu-west-1\n\
+            [profile PROD]\nregion = eu-west-2\n";
+        for (name, region) in [("prod.admin", "eu-north-1"), ("prod", "eu-west-1"), ("PROD", "eu-west-2")] {
+            assert_eq!(load(&profile(name), &KEYS, config).await.unwrap().region, region, "{name}");
+        }
+        let error = load(&profile("Prod"), &KEYS, config).await.unwrap_err();
+        assert_eq!(error.message, "there is no AWS profile \"Prod\"", "two are equally near");
+    }
+
+    #[tokio::test]
+    async fn what_the_account_depends_on_tells_accounts_apart() {
+        let config = "[profile a]\nregion = eu-west-1\n[profile b]\nregion = eu-west-1\n";
+        let other_key = [("AWS_ACCESS_KEY_ID", "AKIDOTHER"), KEYS[1]];
+        let other_file = [("AWS_CONFIG_FILE", "/other"), KEYS[0], KEYS[1]];
+        let region = Overrides { region: Some("eu-west-1".to_owned()), ..Overrides::default() };
+        let mut identities = Vec::new();
+        for (overrides, env) in [
+            (&region, &KEYS[..]),
+            (&region, &other_key),
+            (&region, &other_file),
+            (&profile("a"), &KEYS),
+            (&profile("b"), &KEYS),
+        ] {
+            identities.push(load(overrides, env, config).await.unwrap().identity);
+        }
+        let count = identities.len();
+        identities.sort();
+        identities.dedup();
+        assert_eq!(identities.len(), count);
+        let flagged = load(&profile("a"), &other_key, config).await.unwrap().identity;
+        assert!(identities.contains(&flagged), "a profile that is named wins over keys in the environment");
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The one loop that joins stdio, channel, gateway, timers and signals; starts the session, resumes it, ends it.
+//! The one loop that joins stdio, channel, gateway, timers and signals; resumes the session and ends it. How it is
+//! started is the caller's affair.
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
@@ -8,13 +9,15 @@ mod link;
 mod patience;
 mod sleep;
 
+use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BytesMut};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::aws::{Aws, Session, Sessions, StartRequest};
+use crate::aws::{Aws, Session, Sessions};
 use crate::channel::{Channel, Config, Event};
 use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Loss, Progress};
@@ -49,15 +52,21 @@ struct Outcome {
     result: Result<(), Error>,
 }
 
-/// Starts a session, carries stdin and stdout over it, and ends it.
+/// Carries stdin and stdout over the session that `starting` starts, and ends it. `hurry` tells `starting` that a signal
+/// has come: it should begin nothing new.
 ///
 /// # Errors
 /// Says what failed; the session, if it was started, has been ended all the same.
-pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Result<(), Error> {
+pub async fn run(
+    aws: &Aws,
+    starting: impl Future<Output = Result<Session, Error>>,
+    hurry: &Notify,
+    settings: &Settings,
+) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout;
     let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
     let sessions = Sessions::new(aws);
-    let (session, interrupted) = start(&sessions, request, &mut signals, deadline).await?;
+    let (session, interrupted) = start(starting, hurry, &mut signals, deadline).await?;
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
@@ -71,21 +80,21 @@ pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Resu
     outcome.result
 }
 
-/// Starts the session. A signal does not take the request back, since the service may have acted on it: it only
+/// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
 /// shortens the wait for its answer, and is reported.
 async fn start(
-    sessions: &Sessions,
-    request: &StartRequest,
+    starting: impl Future<Output = Result<Session, Error>>,
+    hurry: &Notify,
     signals: &mut Signals,
     deadline: Instant,
 ) -> Result<(Session, bool), Error> {
-    let starting = sessions.start(request);
     tokio::pin!(starting);
     tokio::select! {
         session = &mut starting => return session.map(|session| (session, false)),
         signal = signals.next() => tracing::info!(signal, "ending"),
         () = sleep_until(deadline) => return Err(not_connected_in_time("StartSession was not answered")),
     }
+    hurry.notify_one();
     match timeout(limits::FAREWELL, starting).await {
         Ok(session) => session.map(|session| (session, true)),
         Err(_) => Err(not_connected_in_time("StartSession was not answered")),

@@ -1,0 +1,125 @@
+//! To connect: finds the node, starts a session on it, waiting for it if asked to, and hands over to the tunnel.
+
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+
+use super::waiting::Waiting;
+use crate::{
+    aws::{Aws, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why},
+    cli::Connection,
+    error::Error,
+    lookup::{Lookup, NotConnected, NotFound},
+    target::{Alias, Node},
+    tunnel,
+};
+
+/// Carries stdin and stdout to a port of the node.
+///
+/// # Errors
+/// Says what failed, and has ended the session if it was started.
+pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
+    let hurry = Notify::new();
+    let starter = Starter { sessions: Sessions::new(aws), lookup: Lookup::new(aws), aws, connection };
+    let settings = tunnel::Settings {
+        connect_timeout: connection.wait + connection.connect_timeout,
+        resume_timeout: connection.resume_timeout,
+        paced: connection.paced,
+    };
+    tunnel::run(aws, starter.start(&hurry), &hurry, &settings).await
+}
+
+/// Starts the session.
+struct Starter<'a> {
+    aws: &'a Aws,
+    connection: &'a Connection,
+    sessions: Sessions,
+    lookup: Lookup,
+}
+
+/// A node as far as it is known.
+struct Found {
+    id: String,
+    /// What the service says of it, if it was asked.
+    node: Option<ManagedNode>,
+}
+
+/// An attempt that came to nothing.
+struct Failure {
+    error: Error,
+    /// Whether another attempt may fare better, because the node is only starting.
+    may_pass: bool,
+    /// The node that is not connected.
+    away: Option<Found>,
+}
+
+impl From<NotFound> for Failure {
+    fn from(NotFound { error, may_appear }: NotFound) -> Self {
+        Self { error, may_pass: may_appear, away: None }
+    }
+}
+
+impl Starter<'_> {
+    async fn start(&self, hurry: &Notify) -> Result<Session, Error> {
+        let waiting = Waiting::new(&self.connection.host, self.connection.wait, hurry);
+        loop {
+            let failure = match self.attempt().await {
+                Ok(session) => return Ok(session),
+                Err(failure) => failure,
+            };
+            if !failure.may_pass || !waiting.pause().await {
+                return Err(self.explain(failure).await);
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Session, Failure> {
+        match &self.connection.node {
+            Node::Id(id) => self.ask(Found { id: id.clone(), node: None }).await,
+            Node::Alias(alias) => self.attempt_alias(alias).await,
+        }
+    }
+
+    /// Tries the id that the name led to a moment ago, and asks for the name if that is not connected any more.
+    async fn attempt_alias(&self, alias: &Alias) -> Result<Session, Failure> {
+        if let Some(id) = self.lookup.recall(alias) {
+            tracing::info!(%alias, id, "looked up a moment ago");
+            match self.ask(Found { id, node: None }).await {
+                Err(Failure { away: Some(_), .. }) => self.lookup.forget(alias),
+                settled => return settled,
+            }
+        }
+        let node = self.lookup.find(alias).await?;
+        let session = self.ask(Found { id: node.id.clone(), node: Some(node.clone()) }).await?;
+        self.lookup.remember(alias, &node.id);
+        Ok(session)
+    }
+
+    async fn ask(&self, found: Found) -> Result<Session, Failure> {
+        let request = StartRequest {
+            target: found.id.clone(),
+            document: self.connection.document.clone(),
+            parameters: self.connection.parameters.clone(),
+            reason: self.connection.reason.clone(),
+        };
+        self.sessions.start(&request).await.map_err(|NotStarted { error, why }| Failure {
+            error,
+            may_pass: why == Why::NotConnected,
+            away: (why != Why::Other).then_some(found),
+        })
+    }
+
+    /// Why the node is not connected, if that is what failed and the service tells.
+    async fn explain(&self, Failure { error, may_pass, away }: Failure) -> Error {
+        let Some(Found { id, node }) = away.filter(|_| may_pass) else { return error };
+        let why = match node {
+            Some(node) => NotConnected::Known(Box::new(node)),
+            None => match self.lookup.inventory().node(&id).await {
+                Ok(Some(node)) => NotConnected::Known(Box::new(node)),
+                Ok(None) => NotConnected::Unknown,
+                Err(why) => NotConnected::NotAsked(why),
+            },
+        };
+        why.explain(error, &id, &self.aws.region, SystemTime::now())
+    }
+}

@@ -92,6 +92,9 @@ pub struct Options {
     pub presigned_urls: bool,
     /// Nodes that DescribeInstanceInformation lists.
     pub nodes: Vec<Node>,
+    /// The `authorized_keys` to which keys that are pushed are added. An instance's sshd asks for them; a private sshd
+    /// reads a file.
+    pub pushed_keys: Option<PathBuf>,
     /// Targets that StartSession does not know or finds not connected.
     pub not_connected: Vec<String>,
     /// Documents besides AWS's own for SSH and port forwarding.
@@ -148,6 +151,7 @@ impl Default for Options {
             stream_host: None,
             presigned_urls: false,
             nodes: Vec::new(),
+            pushed_keys: None,
             not_connected: Vec::new(),
             documents: Vec::new(),
             api_rules: Vec::new(),

@@ -19,6 +19,7 @@ use clap::{
 pub use self::parameters::Parameters;
 use crate::{
     error::{Error, ExitStatus},
+    public_key::KeySource,
     target::{Alias, Node, Tag, Target},
 };
 
@@ -80,6 +81,8 @@ pub struct Connection {
     pub parameters: Parameters,
     /// What to note with the session, 1 to 256 characters.
     pub reason: Option<String>,
+    /// The key to push before connecting.
+    pub push_key: Option<PushKey>,
     /// How long to wait for a node that is not connected yet; zero for not at all.
     pub wait: Duration,
     /// From the moment the node is connected to a complete handshake.
@@ -88,6 +91,15 @@ pub struct Connection {
     pub resume_timeout: Duration,
     /// Whether to keep to the service's pace.
     pub paced: bool,
+}
+
+/// A public key to be pushed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PushKey {
+    /// Which one.
+    pub key: KeySource,
+    /// The user on the target that it is for.
+    pub user: String,
 }
 
 /// A list to be shown.
@@ -253,9 +265,25 @@ struct Flags {
     )]
     wait: u32,
 
+    /// Push a public key first, for --user
+    #[arg(
+        long, value_name = "PUBKEY", value_parser = NonEmptyStringValueParser::new(), requires = "user",
+        long_help = "Push a public key by EC2 Instance Connect before connecting: it lets its owner in as --user for 60 \
+            seconds, without a line in authorized_keys. PUBKEY is a .pub file; \"auto\" is the first key of ssh's agent, \
+            or ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub. The instance needs the ec2-instance-connect package."
+    )]
+    push_key: Option<String>,
+
+    /// The user on the target that --push-key is for
+    #[arg(
+        long, value_name = "USER", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
+        long_help = "The user on the target that --push-key is for. In ssh_config this is %r."
+    )]
+    user: Option<String>,
+
     /// Show the managed nodes, or some of them
     #[arg(
-        long, conflicts_with_all = ["port", "target", "document_name", "parameters", "reason", "wait"],
+        long, conflicts_with_all = ["port", "target", "document_name", "parameters", "reason", "wait", "push_key", "user"],
         long_help = "Show the managed nodes of the region, all of them or those with FILTER in their id, name, address, \
             platform or status, and with each --tag. FILTER stands in the place of HOST; nothing is connected to."
     )]
@@ -319,7 +347,7 @@ struct Flags {
 
     /// Limit until the session is up
     #[arg(
-        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
+        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..),
         long_help = "How long it may take until the session is up, from StartSession to the agent's handshake."
     )]
     connect_timeout: u32,
@@ -354,7 +382,7 @@ struct Flags {
 
     /// Colour: on, off, auto
     #[arg(
-        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_possible_values = true,
+        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_short_help = true, hide_possible_values = true,
         long_help = "Whether messages on stderr are coloured. \"auto\" means on a terminal, unless NO_COLOR is set."
     )]
     color: Color,
@@ -390,6 +418,7 @@ WHEN IT DOES NOT WORK:
   You need, in IAM: ssm:StartSession on the instance and on the document;
   ssm:ResumeSession, ssm:TerminateSession and ssmmessages:OpenDataChannel on the session.
   For names and --list: ssm:DescribeInstanceInformation.
+  For --push-key: ec2-instance-connect:SendSSHPublicKey on the instance.
 
 EXIT STATUS:
    0  the session ended normally
@@ -431,6 +460,7 @@ impl Flags {
             return Ok(Invocation { action, profile, region, endpoint_url, verbosity, color });
         }
         let (host, target) = self.target(command)?;
+        let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
         let mut parameters = self.parameters.unwrap_or_default();
         let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
         parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
@@ -441,6 +471,7 @@ impl Flags {
             document: self.document_name,
             parameters,
             reason: self.reason,
+            push_key,
             wait: Duration::from_secs(self.wait.into()),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             resume_timeout: Duration::from_secs(self.resume_timeout.into()),
@@ -533,6 +564,7 @@ mod tests {
             document: "AWS-StartSSHSession".to_owned(),
             parameters: Parameters::from([("portNumber".to_owned(), vec!["22".to_owned()])]),
             reason: None,
+            push_key: None,
             wait: Duration::ZERO,
             connect_timeout: Duration::from_secs(60),
             resume_timeout: Duration::from_secs(600),
@@ -598,6 +630,10 @@ mod tests {
             "0",
             "--no-pace",
             "--wait=300",
+            "--push-key",
+            "k.pub",
+            "--user",
+            "ec2-user",
             "-v",
             "mi-0123456789abcdef0",
         ])
@@ -611,6 +647,7 @@ mod tests {
             document: "My-Document".to_owned(),
             parameters: parameters.into(),
             reason: Some("ticket 42".to_owned()),
+            push_key: Some(PushKey { key: KeySource::File("k.pub".into()), user: "ec2-user".to_owned() }),
             wait: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(5),
             resume_timeout: Duration::ZERO,
@@ -665,6 +702,7 @@ mod tests {
             (&["i-0", "22", "extra"], "unexpected argument"),
             (&["i-0", "--tag", "a=b"], "leave --tag out"),
             (&["--tag", "web"], "expected KEY=VALUE"),
+            (&["i-0", "--push-key", "auto"], "--user <USER>"),
             (&["--wait=soon", "i-0"], "invalid value 'soon'"),
             (&["i-0", "--output", "json"], "--list"),
             (&["--list", "--output", "xml"], "[possible values: table, json]"),

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod error;
 pub mod gateway;
 pub mod lookup;
+pub mod public_key;
 pub mod stdio;
 pub mod target;
 pub mod tunnel;

@@ -61,6 +61,7 @@ fn the_blocks_that_are_commented_out_work_as_well() {
         ("build", "proxycommand ssm-proxy --profile staging --region eu-central-1 %h %p"),
         ("web", "proxycommand ssm-proxy --tag Role=web --tag Stage=prod %h %p"),
         ("fresh", "proxycommand ssm-proxy --wait=300 %n %p"),
+        ("guest", "proxycommand ssm-proxy --push-key auto --user %r %h %p"),
         ("i-0abc.eu-west-1.prod", "proxycommand ssm-proxy %h %p"),
         ("i-0abc", "proxycommand ssm-proxy %h %p"),
     ] {
@@ -86,6 +87,7 @@ fn the_iam_policy_allows_what_is_needed_and_no_more() {
         "ssm:TerminateSession",
         "ssmmessages:OpenDataChannel",
         "ssm:DescribeInstanceInformation",
+        "ec2-instance-connect:SendSSHPublicKey",
     ];
     assert_eq!(actions, wanted.map(str::to_owned).into());
     // The look-up is the one action that IAM cannot restrict to resources.

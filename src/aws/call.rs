@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use super::{
     config::Aws,
     fault::{self, Fault, Kind},
+    instance_connect,
 };
 
 /// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
@@ -23,6 +24,7 @@ pub(super) enum Call<'a> {
     ResumeSession,
     TerminateSession,
     DescribeInstanceInformation,
+    SendSshPublicKey { user: &'a str },
 }
 
 impl Call<'_> {
@@ -33,6 +35,15 @@ impl Call<'_> {
             Self::ResumeSession => "ResumeSession",
             Self::TerminateSession => "TerminateSession",
             Self::DescribeInstanceInformation => "DescribeInstanceInformation",
+            Self::SendSshPublicKey { .. } => "SendSSHPublicKey",
+        }
+    }
+
+    /// The host that it is sent to, for messages.
+    pub(super) async fn host(self, aws: &Aws) -> String {
+        match self {
+            Self::SendSshPublicKey { .. } => instance_connect::host(aws).await,
+            _ => aws.api_host().await,
         }
     }
 
@@ -57,6 +68,9 @@ impl Call<'_> {
                 "IAM must allow ssm:DescribeInstanceInformation on *; an instance id in place of a name needs no look-up"
                     .to_owned()
             }
+            Self::SendSshPublicKey { user } => {
+                format!("IAM must allow ec2-instance-connect:SendSSHPublicKey on the instance, for ec2:osuser {user}")
+            }
         }
     }
 
@@ -66,6 +80,7 @@ impl Call<'_> {
             Self::StartSession { .. } => "check HOST, --document-name, --parameters and --endpoint-url",
             Self::ResumeSession | Self::TerminateSession => "check --endpoint-url",
             Self::DescribeInstanceInformation => "check HOST, --tag and --endpoint-url",
+            Self::SendSshPublicKey { .. } => "check --push-key and --user; the key must be ed25519 or RSA",
         }
     }
 }

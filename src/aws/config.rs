@@ -53,6 +53,8 @@ pub struct Aws {
     /// The SSM API's URL where it is not AWS's own: from the command line, the environment or the profile. Only with
     /// one may a stream be on a host that is not AWS's.
     pub endpoint_override: Option<String>,
+    /// The URL of EC2 Instance Connect where it is not AWS's own: from the environment or the profile.
+    pub(super) instance_connect_endpoint: Option<String>,
     /// What the account depends on: the profile, and what the environment says in its place. Texts to compare, none of
     /// them secret and none for show.
     pub identity: Vec<String>,
@@ -83,7 +85,11 @@ impl Aws {
             return Err(no_such_profile(&profile.name, &sections, &env));
         }
         let settings = Settings { env: &env, sections: &sections };
-        let endpoint_override = settings.endpoint(overrides.endpoint_url.as_deref())?;
+        let endpoint_override = match &overrides.endpoint_url {
+            Some(url) => Some(check_url(url, "--endpoint-url")?),
+            None => settings.endpoint(&SSM)?,
+        };
+        let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
         let trust = Arc::new(Trust::new(settings.trust_source()));
         let http = Http::new(Arc::clone(&trust));
         let timeouts = TimeoutConfig::builder()
@@ -125,7 +131,15 @@ impl Aws {
             Some(url) => sdk.endpoint_url(url),
             None => sdk,
         };
-        Ok(Self { region, endpoint_override, identity, credentials, trust, sdk: sdk.build() })
+        Ok(Self {
+            region,
+            endpoint_override,
+            instance_connect_endpoint,
+            identity,
+            credentials,
+            trust,
+            sdk: sdk.build(),
+        })
     }
 
     /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
@@ -177,6 +191,18 @@ impl fmt::Debug for Aws {
     }
 }
 
+/// A service, as settings name it.
+struct Service {
+    /// The variable with its URL.
+    variable: &'static str,
+    /// Its name in the profile's `services` section.
+    id: &'static str,
+}
+
+const SSM: Service = Service { variable: "AWS_ENDPOINT_URL_SSM", id: "ssm" };
+const INSTANCE_CONNECT: Service =
+    Service { variable: "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", id: "ec2_instance_connect" };
+
 /// The settings of environment and profile, before anything is made of them.
 struct Settings<'a> {
     env: &'a Env,
@@ -200,19 +226,16 @@ impl Settings<'_> {
         }
     }
 
-    fn endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
-        if let Some(url) = flag {
-            return check_url(url, "--endpoint-url").map(Some);
-        }
+    fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
         if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
             return Ok(None);
         }
-        for name in ["AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL"] {
+        for name in [service.variable, "AWS_ENDPOINT_URL"] {
             if let Some(url) = variable(self.env, name) {
                 return check_url(&url, name).map(Some);
             }
         }
-        let setting = EnvConfigValue::new().profile("endpoint_url").service_id("ssm");
+        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service.id);
         match setting.load(self.env, Some(self.sections)) {
             Some((url, _)) if !url.trim().is_empty() => {
                 let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
@@ -505,6 +528,30 @@ mod tests {
             let aws = load(overrides, env, config).await.unwrap();
             assert_eq!(aws.endpoint_override.as_deref(), expected, "{env:?}");
             assert_eq!(aws.sdk().endpoint_url(), expected, "{env:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn instance_connect_has_an_endpoint_of_its_own() {
+        let flag = Overrides { endpoint_url: Some("http://flag:1".to_owned()), ..Overrides::default() };
+        let config = "[default]\nregion = eu-west-1\nservices = s\n\
+            [services s]\nec2_instance_connect =\n  endpoint_url = https://service\n";
+        for (env, config, expected) in [
+            (
+                &[("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", "http://own:1"), ("AWS_ENDPOINT_URL", "http://all:1")][..],
+                config,
+                Some("http://own:1"),
+            ),
+            (
+                &[("AWS_ENDPOINT_URL_SSM", "http://ssm:1"), ("AWS_ENDPOINT_URL", "http://all:1")],
+                config,
+                Some("http://all:1"),
+            ),
+            (&[], config, Some("https://service")),
+            (&[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL_SSM", "http://ssm:1")], "", None),
+        ] {
+            let aws = load(&flag, env, config).await.unwrap();
+            assert_eq!(aws.instance_connect_endpoint.as_deref(), expected, "{env:?}");
         }
     }
 

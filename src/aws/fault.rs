@@ -50,7 +50,7 @@ where
     if let Some(error) = find::<CredentialsError>(&error) {
         return Fault { kind: Kind::Lasting, error: aws.cached_credentials().explain(error) };
     }
-    let host = aws.api_host().await;
+    let host = call.host(aws).await;
     match &error {
         SdkError::ServiceError(context) => {
             let answer = Answer {
@@ -139,7 +139,17 @@ impl Answer<'_> {
                     ),
                 ),
             },
-            ("InvalidInstanceId" | "InvalidInstanceID.NotFound" | "InvalidTarget" | "DoesNotExist", _) => Fault {
+            ("EC2InstanceStateInvalid" | "EC2InstanceUnavailable", _) => {
+                lasting(ExitStatus::Unavailable, format!("the instance does not run{quote}"), "start it, and try again")
+            }
+            (
+                "InvalidInstanceId"
+                | "InvalidInstanceID.NotFound"
+                | "InvalidTarget"
+                | "DoesNotExist"
+                | "EC2InstanceNotFound",
+                _,
+            ) => Fault {
                 kind: Kind::Gone,
                 error: Error::new(
                     ExitStatus::NoTarget,
@@ -214,7 +224,10 @@ impl Answer<'_> {
 }
 
 fn is_denial(code: &str, status: u16) -> bool {
-    code.starts_with("NotAuthorized") || code.starts_with("Unauthorized") || matches!(status, 401 | 403)
+    let denies = |word| code.starts_with(word);
+    code == "Auth"
+        || ["AccessDenied", "NotAuthorized", "Unauthorized"].into_iter().any(denies)
+        || matches!(status, 401 | 403)
 }
 
 fn clock(quote: &str) -> Fault {

@@ -1,5 +1,5 @@
-//! All that speaks to AWS's HTTP APIs: who the user is, which region and endpoint, the three session calls, and the
-//! list of managed nodes.
+//! All that speaks to AWS's HTTP APIs: who the user is, which region and endpoint, the three session calls, the
+//! list of managed nodes, and EC2 Instance Connect.
 //!
 //! It must not know what runs over a session: no WebSocket, no channel, no stdin.
 //!
@@ -11,6 +11,7 @@ mod config;
 mod credentials;
 mod fault;
 mod http;
+mod instance_connect;
 mod inventory;
 mod sessions;
 mod trust;
@@ -20,6 +21,7 @@ mod test_support;
 
 pub use self::{
     config::{Aws, Overrides},
+    instance_connect::{InstanceConnect, check_target},
     inventory::{Filter, Inventory, ManagedNode, Page, Ping},
     sessions::{NotStarted, Session, Sessions, StartRequest, Stream, Token, Why},
     trust::Trust,

@@ -101,7 +101,8 @@ async fn start(
     }
 }
 
-async fn end_by_api(sessions: &Sessions, session_id: &str) {
+/// Ends a session that nothing can be sent over, and says so if that fails.
+pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
     let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.message,

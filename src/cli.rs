@@ -62,6 +62,8 @@ pub struct Invocation {
 pub enum Action {
     /// To carry an SSH connection.
     Connect(Connection),
+    /// `--check`: to walk the way of a connection and say what fails on it.
+    Check(Connection),
     /// `--list`: to show the managed nodes.
     List(Listing),
 }
@@ -218,7 +220,7 @@ impl Invocation {
     long_about = LONG_ABOUT,
     after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
     after_long_help = AFTER_LONG_HELP,
-    override_usage = "ssm-proxy [OPTIONS] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
+    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
     arg_required_else_help = true
 )]
 struct Flags {
@@ -280,6 +282,15 @@ struct Flags {
         long_help = "The user on the target that --push-key is for. In ssh_config this is %r."
     )]
     user: Option<String>,
+
+    /// Say whether a connection would work, and what cures it
+    #[arg(
+        long, conflicts_with_all = ["wait", "list"],
+        long_help = "Walk the whole way of a connection, from the configuration to the first line of sshd, and say of \
+            each step that it works or what cures it. The session that is started is ended. The exit status is that of \
+            the first step that fails."
+    )]
+    check: bool,
 
     /// Show the managed nodes, or some of them
     #[arg(
@@ -410,6 +421,7 @@ SET UP:
 
 WHEN IT DOES NOT WORK:
   ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
+  ssm-proxy --check i-0123456789abcdef0                                    tries each step and says what cures it
   ssm-proxy --list                                                         shows the nodes that there are
   aws sts get-caller-identity                                              shows who you are to AWS
   An error comes in two lines: what failed, and what to do next.
@@ -478,7 +490,7 @@ impl Flags {
             paced: !self.no_pace,
         };
         Ok(Invocation {
-            action: Action::Connect(connection),
+            action: if self.check { Action::Check(connection) } else { Action::Connect(connection) },
             // HOST is typed for one connection; flags stand in an ssh_config line for many.
             profile: target.profile.or(profile),
             region: target.region.or(region),
@@ -709,6 +721,9 @@ mod tests {
             (&["--target", "i-0", "--list"], "cannot be used with"),
             (&["--list", "web", "22"], "cannot be used with"),
             (&["--list", "--wait"], "cannot be used with"),
+            (&["--check", "--wait", "i-0"], "cannot be used with"),
+            (&["--check", "--list"], "cannot be used with"),
+            (&["--check"], "no target given"),
             (&["i-0", "--region", "a", "--region", "b"], "cannot be used multiple times"),
         ];
         for (args, expected) in cases {
@@ -719,7 +734,7 @@ mod tests {
 
     #[test]
     fn no_arguments_show_the_short_help() {
-        assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] <HOST> [PORT]"));
+        assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] [--check] <HOST> [PORT]"));
     }
 
     #[test]
@@ -769,6 +784,14 @@ mod tests {
         {
             assert_eq!(connection(args).wait, Duration::from_secs(seconds), "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_check_has_what_a_connection_has() {
+        let Action::Check(checked) = parse(&["--check", "--reason", "why", "web", "2222"]).unwrap().action else {
+            panic!("no check")
+        };
+        assert_eq!(checked, connection(&["--reason", "why", "web", "2222"]));
     }
 
     #[test]

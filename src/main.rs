@@ -20,9 +20,9 @@ fn main() -> ExitCode {
     };
     logging::start(invocation.verbosity, invocation.color.for_stderr());
     match run(&invocation) {
-        Ok(()) => ExitStatus::Ended.into(),
+        Ok(status) => status.into(),
         Err(error) => match &invocation.action {
-            Action::Connect(connection) => failed(&connection.host, &error),
+            Action::Connect(connection) | Action::Check(connection) => failed(&connection.host, &error),
             Action::List(_) => failed(LIST, &error),
         },
     }
@@ -33,7 +33,7 @@ fn failed(host: &str, error: &Error) -> ExitCode {
     error.status.into()
 }
 
-fn run(invocation: &Invocation) -> Result<(), Error> {
+fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
     // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
         Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
@@ -44,15 +44,16 @@ fn run(invocation: &Invocation) -> Result<(), Error> {
     result
 }
 
-async fn act(invocation: &Invocation) -> Result<(), Error> {
+async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
     let overrides = Overrides {
         profile: invocation.profile.clone(),
         region: invocation.region.clone(),
         endpoint_url: invocation.endpoint_url.clone(),
     };
-    let aws = Aws::load(&overrides).await?;
     match &invocation.action {
-        Action::Connect(connection) => commands::connect(&aws, connection).await,
-        Action::List(listing) => commands::list(&aws, listing).await,
+        Action::Connect(connection) => commands::connect(&Aws::load(&overrides).await?, connection).await?,
+        Action::List(listing) => commands::list(&Aws::load(&overrides).await?, listing).await?,
+        Action::Check(connection) => return Ok(commands::check(&overrides, connection).await),
     }
+    Ok(ExitStatus::Ended)
 }

@@ -55,7 +55,7 @@ pub struct Aws {
     pub endpoint_override: Option<String>,
     /// The URL of EC2 Instance Connect where it is not AWS's own: from the environment or the profile.
     pub(super) instance_connect_endpoint: Option<String>,
-    /// What the account depends on: the profile, and what the environment says in its place. Texts to compare, none of
+    /// What the account depends on: the profile first, and what the environment says in its place. Texts to compare, none of
     /// them secret and none for show.
     pub identity: Vec<String>,
     credentials: Arc<CachedCredentials>,
@@ -149,6 +149,11 @@ impl Aws {
     /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
     pub async fn credentials(&self) -> Result<Credentials, Error> {
         self.credentials.get().await.map_err(|error| self.credentials.explain(&error))
+    }
+
+    /// The name of the profile in use; it need not exist if it is `default`.
+    pub fn profile(&self) -> &str {
+        self.identity.first().map_or("default", String::as_str)
     }
 
     /// Whom TLS trusts; the roots are read when they are first used.

@@ -27,6 +27,8 @@ use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
 use sleep::SleepWatch;
 
+pub(crate) use limits::TERMINATE;
+
 /// Read from stdin at once, in bytes: the capacity of a pipe.
 const READ: usize = 64 << 10;
 /// Collected for one write to stdout, in bytes: the capacity of a pipe.
@@ -78,6 +80,15 @@ pub async fn run(
         end_by_api(&sessions, &session.id).await;
     }
     outcome.result
+}
+
+/// Opens a session's data channel and does nothing with it.
+///
+/// # Errors
+/// Those of the dial; nothing is tried again.
+pub(crate) async fn open(aws: &Aws, sessions: &Sessions, session: &Session) -> Result<Box<Gateway>, Error> {
+    let connector = Connector::new(aws, sessions, &session.id, Patience::new(Duration::ZERO));
+    connector.first(&session.stream).await.map_err(|failure| failure.error)
 }
 
 /// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
@@ -353,10 +364,7 @@ impl<'a> Tunnel<'a> {
             }
             Event::Stalled => return self.lost(now, &Loss::Silent),
             Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
-            Event::Unsupported(why) => {
-                let hint = "use --document-name AWS-StartSSHSession, or a document of session type Port";
-                return Err(Outcome { over: false, result: Err(Error::new(ExitStatus::Config, why, hint)) });
-            }
+            Event::Unsupported(why) => return Err(Outcome { over: false, result: Err(unsupported(why)) }),
             Event::Closed { output } => {
                 let result = self.closing_result(&output);
                 self.closed = Some((result, now));
@@ -377,8 +385,7 @@ impl<'a> Tunnel<'a> {
         if self.connect_deadline.is_none() {
             return Err(port_refused(output));
         }
-        let what = format!("the session was closed before it was established{}", detail(output));
-        Err(Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log"))
+        Err(closed_early(output))
     }
 
     /// A closed session is left once everything it delivered is written, or nobody takes it.
@@ -478,8 +485,19 @@ fn not_connected_in_time(what: &str) -> Error {
     Error::new(ExitStatus::TryAgain, format!("{what} in time"), hint)
 }
 
+/// The session is of a kind that cannot carry SSH.
+pub(crate) fn unsupported(why: String) -> Error {
+    Error::new(ExitStatus::Config, why, "use --document-name AWS-StartSSHSession, or a document of session type Port")
+}
+
+/// Closed before the handshake was complete.
+pub(crate) fn closed_early(output: &str) -> Error {
+    let what = format!("the session was closed before it was established{}", detail(output));
+    Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log")
+}
+
 /// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
-fn port_refused(output: &str) -> Error {
+pub(crate) fn port_refused(output: &str) -> Error {
     let what = format!("the target's port refused the connection{}", detail(output));
     let hint = "check that sshd runs on the target and listens on that port";
     Error::new(ExitStatus::Unavailable, what, hint)

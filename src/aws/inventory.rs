@@ -3,7 +3,10 @@
 //! It must not know what a node is looked for, nor which of several is meant. The answers hold no tags: those of a node
 //! can be asked for by a filter only.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 use aws_sdk_ssm::{
     Client,
@@ -127,9 +130,11 @@ impl Inventory {
     /// As for [`Self::page`].
     pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, Error> {
         let mut nodes = Vec::new();
+        // A node that moves to a later page while the list is read is in both.
+        let mut seen = HashSet::new();
         let mut pages = self.pages(filter);
         while let Some(page) = pages.next().await? {
-            nodes.extend(page);
+            nodes.extend(page.into_iter().filter(|node| seen.insert(node.id.clone())));
         }
         Ok(nodes)
     }
@@ -257,7 +262,7 @@ mod tests {
         let service = Service::answering([
             (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"PingStatus":"Online"}],"NextToken":"a"}"#),
             (200, r#"{"InstanceInformationList":[],"NextToken":"b"}"#),
-            (200, r#"{"InstanceInformationList":[{"InstanceId":"i-2"}],"NextToken":""}"#),
+            (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"InstanceId":"i-2"}],"NextToken":""}"#),
         ]);
         let tags = ["Name=web".parse().unwrap(), "Stage=x=y".parse().unwrap()];
         let nodes = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();

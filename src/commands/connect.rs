@@ -1,19 +1,26 @@
 //! To connect: finds the node, starts a session on it, pushing a key and waiting for it if asked to, and hands over to
 //! the tunnel.
 
-use std::{cell::RefCell, time::SystemTime};
+use std::{
+    cell::{OnceCell, RefCell},
+    time::{Duration, SystemTime},
+};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::waiting::Waiting;
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why, check_target},
     cli::{Connection, PushKey},
-    error::Error,
+    error::{Error, ExitStatus},
     lookup::{Lookup, NotConnected, NotFound},
     target::{Alias, Node},
     tunnel,
 };
+
+/// How long the service may take to say why a node is not connected. A reason is worth a moment, not a minute: the error
+/// waits for it.
+const EXPLANATION: Duration = Duration::from_secs(5);
 
 /// Carries stdin and stdout to a port of the node.
 ///
@@ -23,7 +30,7 @@ pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
     let hurry = Notify::new();
     let starter = Starter {
         sessions: Sessions::new(aws),
-        lookup: Lookup::new(aws),
+        lookup: OnceCell::new(),
         unclaimed: RefCell::default(),
         aws,
         connection,
@@ -33,7 +40,7 @@ pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
         resume_timeout: connection.resume_timeout,
         paced: connection.paced,
     };
-    let result = tunnel::run(aws, starter.start(&hurry), &hurry, &settings).await;
+    let result = tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, &settings).await;
     if let Some(session_id) = starter.unclaimed.take() {
         tunnel::end_by_api(&starter.sessions, &session_id).await;
     }
@@ -45,7 +52,8 @@ struct Starter<'a> {
     aws: &'a Aws,
     connection: &'a Connection,
     sessions: Sessions,
-    lookup: Lookup,
+    /// Made when it is first needed: an id that is connected needs none.
+    lookup: OnceCell<Lookup>,
     /// A session that has been started while the key is still on its way: whoever gives up then has to end it.
     unclaimed: RefCell<Option<String>>,
 }
@@ -106,6 +114,10 @@ impl Starter<'_> {
         }
     }
 
+    fn lookup(&self) -> &Lookup {
+        self.lookup.get_or_init(|| Lookup::new(self.aws))
+    }
+
     /// Reads the key to push, before anything is asked of AWS.
     async fn prepare<'a>(&self, PushKey { key, user }: &'a PushKey) -> Result<Pushing<'a>, Error> {
         if let Node::Id(id) = &self.connection.node {
@@ -123,21 +135,24 @@ impl Starter<'_> {
 
     /// Tries the id that the name led to a moment ago, and asks for the name if that is not connected any more.
     async fn attempt_alias(&self, alias: &Alias, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
-        if let Some(id) = self.lookup.recall(alias) {
+        if let Some(id) = self.lookup().recall(alias) {
             tracing::info!(%alias, id, "looked up a moment ago");
             match self.ask(Found { id, node: None }, pushing).await {
-                Err(Failure { away: Some(_), .. }) => self.lookup.forget(alias),
+                Err(Failure { away: Some(_), .. }) => self.lookup().forget(alias),
                 settled => return settled,
             }
         }
-        let node = self.lookup.find(alias).await?;
+        let node = self.lookup().find(alias).await?;
         let session = self.ask(Found { id: node.id.clone(), node: Some(node.clone()) }, pushing).await?;
-        self.lookup.remember(alias, &node.id);
+        self.lookup().remember(alias, &node.id);
         Ok(session)
     }
 
     /// Asks for a session, and pushes the key meanwhile: both have to be there before the first byte of SSH.
     async fn ask(&self, found: Found, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
+        if pushing.is_some() {
+            check_target(&found.id)?;
+        }
         let request = StartRequest {
             target: found.id.clone(),
             document: self.connection.document.clone(),
@@ -169,10 +184,11 @@ impl Starter<'_> {
         let Some(Found { id, node }) = away.filter(|_| may_pass) else { return error };
         let why = match node {
             Some(node) => NotConnected::Known(Box::new(node)),
-            None => match self.lookup.inventory().node(&id).await {
-                Ok(Some(node)) => NotConnected::Known(Box::new(node)),
-                Ok(None) => NotConnected::Unknown,
-                Err(why) => NotConnected::NotAsked(why),
+            None => match timeout(EXPLANATION, self.lookup().inventory().node(&id)).await {
+                Ok(Ok(Some(node))) => NotConnected::Known(Box::new(node)),
+                Ok(Ok(None)) => NotConnected::Unknown,
+                Ok(Err(why)) if why.status == ExitStatus::Denied => NotConnected::NotPermitted,
+                Ok(Err(_)) | Err(_) => NotConnected::NotAnswered,
             },
         };
         why.explain(error, &id, &self.aws.region, SystemTime::now())

@@ -87,20 +87,18 @@ pub enum NotConnected {
     Unknown,
     /// Systems Manager knows it.
     Known(Box<ManagedNode>),
-    /// It may not be asked, or does not answer.
-    NotAsked(Error),
+    /// Systems Manager may not be asked.
+    NotPermitted,
+    /// Systems Manager does not answer.
+    NotAnswered,
 }
 
 impl NotConnected {
     /// The error in place of `plain`, which knows only that there is no connection.
     pub fn explain(&self, plain: Error, id: &str, region: &str, now: SystemTime) -> Error {
         let node = match self {
-            Self::NotAsked(why) => {
-                let reason = if why.status == ExitStatus::Denied { "is not permitted" } else { "gives no answer" };
-                let message =
-                    format!("{}; why is not known, as ssm:DescribeInstanceInformation {reason}", plain.message);
-                return Error { message, ..plain };
-            }
+            Self::NotPermitted => return unexplained(plain, "is not permitted"),
+            Self::NotAnswered => return unexplained(plain, "gives no answer"),
             Self::Unknown => {
                 let message = format!("{id} is not known to Systems Manager in {region}: its agent never registered");
                 let hint = "check the id, --region and --profile; the node needs a running SSM Agent, the policy \
@@ -127,6 +125,11 @@ impl NotConnected {
         };
         Error::new(ExitStatus::Unavailable, what, hint)
     }
+}
+
+fn unexplained(plain: Error, why: &str) -> Error {
+    let message = format!("{}; why is not known, as ssm:DescribeInstanceInformation {why}", plain.message);
+    Error { message, ..plain }
 }
 
 fn start_hint(id: &str, region: &str) -> String {

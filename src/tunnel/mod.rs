@@ -61,23 +61,23 @@ struct Outcome {
 /// Says what failed; the session, if it was started, has been ended all the same.
 pub async fn run(
     aws: &Aws,
+    sessions: &Sessions,
     starting: impl Future<Output = Result<Session, Error>>,
     hurry: &Notify,
     settings: &Settings,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout;
     let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
-    let sessions = Sessions::new(aws);
     let (session, interrupted) = start(starting, hurry, &mut signals, deadline).await?;
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
-        let connector = Connector::new(aws, &sessions, &session.id, Patience::new(settings.resume_timeout));
+        let connector = Connector::new(aws, sessions, &session.id, Patience::new(settings.resume_timeout));
         let link = Link::Down(connector.first(&session.stream));
         Tunnel::new(&connector, link, signals, settings, deadline).run().await
     };
     if !outcome.over {
-        end_by_api(&sessions, &session.id).await;
+        end_by_api(sessions, &session.id).await;
     }
     outcome.result
 }

@@ -87,7 +87,7 @@ pub struct Connection {
     pub push_key: Option<PushKey>,
     /// How long to wait for a node that is not connected yet; zero for not at all.
     pub wait: Duration,
-    /// From the moment the node is connected to a complete handshake.
+    /// From the start to a complete handshake, on top of `wait`.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
     pub resume_timeout: Duration,
@@ -263,7 +263,7 @@ struct Flags {
         long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = WAIT_SECONDS,
         default_value = "0", hide_default_value = true,
         long_help = "How long to wait for a node that is not there or not connected yet, because it is just starting. \
-            Without a number, 120 seconds. --connect-timeout begins when it is connected. [default: 0]"
+            Without a number, 120 seconds. --connect-timeout comes on top of it. [default: 0]"
     )]
     wait: u32,
 
@@ -421,8 +421,8 @@ SET UP:
 
 WHEN IT DOES NOT WORK:
   ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
-  ssm-proxy --check i-0123456789abcdef0                                    tries each step and says what cures it
-  ssm-proxy --list                                                         shows the nodes that there are
+  ssm-proxy --check i-0123456789abcdef0                                    says what fails, and its cure
+  ssm-proxy --list                                                         shows the nodes
   aws sts get-caller-identity                                              shows who you are to AWS
   An error comes in two lines: what failed, and what to do next.
 

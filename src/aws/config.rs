@@ -380,7 +380,10 @@ fn no_such_profile(name: &str, sections: &ProfileSet, env: &Env) -> Error {
         [] => format!("{file} has no profiles; `aws configure --profile {name}` writes one"),
         known => format!("profiles in {file} and the credentials file: {}{more}", known.join(", ")),
     };
-    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint)
+    // A profile with dots may be the end of a host name that has a region in its middle.
+    let behind =
+        if name.contains('.') { "; if it is part of the host's name, write the region behind it again" } else { "" };
+    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint + behind)
 }
 
 #[cfg(test)]
@@ -457,6 +460,11 @@ mod tests {
         }
         let error = load(&profile("x"), &env, "").await.unwrap_err();
         assert!(error.hint.contains("`aws configure --profile x`"), "{error:?}");
+        let error = load(&profile("corp.example.com"), &env, config).await.unwrap_err();
+        assert!(
+            error.hint.ends_with("; if it is part of the host's name, write the region behind it again"),
+            "{error:?}"
+        );
         let many: String = (0..20).map(|n| format!("[profile p{n}]\n")).collect();
         let error = load(&profile("p7x"), &env, &many).await.unwrap_err();
         assert!(error.hint.contains(": p7, ") && error.hint.ends_with(", …"), "{error:?}");

@@ -6,6 +6,7 @@
 mod cache;
 mod explain;
 mod matching;
+mod not_connected;
 
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use crate::{
 use cache::{Cache, Key};
 use matching::{choose, is_decided, is_known_as};
 
-pub use explain::{NotConnected, age};
+pub use not_connected::{NotConnected, age};
 
 /// Looks names up.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use clap::{
 pub use self::parameters::Parameters;
 use crate::{
     error::{Error, ExitStatus},
-    target::Target,
+    public_key::KeySource,
+    target::{Alias, Node, Tag, Target},
 };
 
 /// The session document that forwards one connection to a port of the target (protocol §1).
@@ -34,14 +35,50 @@ const CONNECT_SECONDS: u32 = 60;
 /// The default of `--resume-timeout`, in seconds: a walk with a closed laptop, and half of the time after which the
 /// service ends a session that nobody listens to.
 const RESUME_SECONDS: u32 = 600;
+/// `--wait` without a number, in seconds: an instance boots and its agent registers within a minute or two.
+const WAIT_SECONDS: &str = "120";
 /// The longest `Reason` that StartSession takes, in characters (protocol §1).
 const MAX_REASON_CHARS: usize = 256;
 
 /// A command line that makes sense: everything in it validated, every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invocation {
+    /// What is to be done.
+    pub action: Action,
+    /// The profile that HOST or `--profile` names; the environment has not been asked yet.
+    pub profile: Option<String>,
+    /// The region that HOST or `--region` names; neither environment nor profile have been asked yet.
+    pub region: Option<String>,
+    /// `--endpoint-url`, an `http://` or `https://` URL.
+    pub endpoint_url: Option<String>,
+    /// `--ssmmessages-endpoint-url`, where streams are dialled in place of what the API says.
+    pub ssmmessages_endpoint_url: Option<String>,
+    /// Whether the AWS CLI's cache of temporary credentials is used.
+    pub credential_cache: bool,
+    /// How much to log.
+    pub verbosity: Verbosity,
+    /// Whether what goes to stderr is coloured.
+    pub color: Color,
+}
+
+/// What an invocation asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// To carry an SSH connection.
+    Connect(Connection),
+    /// `--check`: to walk the way of a connection and say what fails on it.
+    Check(Connection),
+    /// `--list`: to show the managed nodes.
+    List(Listing),
+}
+
+/// A connection to be made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Connection {
+    /// What messages call the node: HOST as given, or the tags.
+    pub host: String,
     /// The node to connect to.
-    pub target: Target,
+    pub node: Node,
     /// The TCP port on the target, the same as in `parameters`.
     pub port: u16,
     /// The session document's name.
@@ -50,26 +87,46 @@ pub struct Invocation {
     pub parameters: Parameters,
     /// What to note with the session, 1 to 256 characters.
     pub reason: Option<String>,
-    /// `--profile`; the environment has not been asked yet.
-    pub profile: Option<String>,
-    /// `--region`; neither environment nor profile have been asked yet.
-    pub region: Option<String>,
-    /// `--endpoint-url`, an `http://` or `https://` URL.
-    pub endpoint_url: Option<String>,
-    /// Where streams are dialled in place of what the API says.
-    pub ssmmessages_endpoint_url: Option<String>,
-    /// Whether the AWS CLI's cache of temporary credentials is used.
-    pub credential_cache: bool,
-    /// From the start to a complete handshake.
+    /// The key to push before connecting.
+    pub push_key: Option<PushKey>,
+    /// How long to wait for a node that is not connected yet; zero for not at all.
+    pub wait: Duration,
+    /// From the start to a complete handshake, on top of `wait`.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
     pub resume_timeout: Duration,
     /// Whether to keep to the service's pace.
     pub paced: bool,
-    /// How much to log.
-    pub verbosity: Verbosity,
-    /// Whether what goes to stderr is coloured.
-    pub color: Color,
+}
+
+/// A public key to be pushed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PushKey {
+    /// Which one.
+    pub key: KeySource,
+    /// The user on the target that it is for.
+    pub user: String,
+}
+
+/// A list to be shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listing {
+    /// A part of what a node is known by.
+    pub filter: Option<String>,
+    /// Tags, all of which the nodes have.
+    pub tags: Vec<Tag>,
+    /// How it is shown.
+    pub output: Output,
+}
+
+/// The values of `--output`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    /// Columns, for people.
+    #[default]
+    Table,
+    /// For programs, with AWS's names.
+    Json,
 }
 
 /// How much is logged on stderr.
@@ -167,15 +224,18 @@ impl Invocation {
     long_about = LONG_ABOUT,
     after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
     after_long_help = AFTER_LONG_HELP,
-    override_usage = "ssm-proxy [OPTIONS] <HOST> [PORT]",
+    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
     arg_required_else_help = true
 )]
 struct Flags {
-    /// Instance id: i-…, mi-… or ecs:cluster_task_runtimeid
+    /// Node: i-…, mi-…, or its name or address; .REGION.PROFILE may follow
     #[arg(
         value_name = "HOST", value_parser = NonEmptyStringValueParser::new(),
-        long_help = "The managed node to connect to: an EC2 instance (i-…), a hybrid node (mi-…) or an ECS task \
-            (ecs:cluster_task_runtimeid). In ssh_config this is %h."
+        long_help = "The managed node to connect to: an EC2 instance (i-…), a hybrid node (mi-…), an ECS task \
+            (ecs:cluster_task_runtimeid), or what a node is known by: its Name tag, computer name, private DNS name or \
+            address. Ids and names may have .REGION or .REGION.PROFILE behind them, which win over --region and \
+            --profile: i-0123456789abcdef0.eu-west-1.prod. In ssh_config this is %h, or %n, which keeps the case that \
+            Name tags have."
     )]
     host: Option<String>,
 
@@ -188,14 +248,73 @@ struct Flags {
 
     /// The same as HOST
     #[arg(
-        long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new(),
+        long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
         long_help = "The same as HOST, by the name that `aws ssm start-session` gives it."
     )]
     target: Option<String>,
 
+    /// The node with this tag, whatever HOST is called
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        long_help = "The node with this tag; given more than once, with all of them. Case counts. HOST may then be left \
+            out, or be any name: of it only .REGION.PROFILE counts."
+    )]
+    tag: Vec<Tag>,
+
+    /// Wait for a node that is just starting
+    #[arg(
+        long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = WAIT_SECONDS,
+        default_value = "0", hide_default_value = true,
+        long_help = "How long to wait for a node that is not there or not connected yet, because it is just starting. \
+            Without a number, 120 seconds. --connect-timeout comes on top of it. [default: 0]"
+    )]
+    wait: u32,
+
+    /// Push a public key first, for --user
+    #[arg(
+        long, value_name = "PUBKEY", value_parser = NonEmptyStringValueParser::new(), requires = "user",
+        long_help = "Push a public key by EC2 Instance Connect before connecting: it lets its owner in as --user for 60 \
+            seconds, without a line in authorized_keys. PUBKEY is a .pub file; \"auto\" is the first key of ssh's agent, \
+            or ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub. The instance needs the ec2-instance-connect package."
+    )]
+    push_key: Option<String>,
+
+    /// The user on the target that --push-key is for
+    #[arg(
+        long, value_name = "USER", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
+        long_help = "The user on the target that --push-key is for. In ssh_config this is %r."
+    )]
+    user: Option<String>,
+
+    /// Say whether a connection would work, and what cures it
+    #[arg(
+        long, conflicts_with_all = ["wait", "list"],
+        long_help = "Walk the whole way of a connection, from the configuration to the first line of sshd, and say of \
+            each step that it works or what cures it. The session that is started is ended. The exit status is that of \
+            the first step that fails."
+    )]
+    check: bool,
+
+    /// Show the managed nodes, or some of them
+    #[arg(
+        long, conflicts_with_all = ["port", "target", "document_name", "parameters", "reason", "wait", "push_key", "user"],
+        long_help = "Show the managed nodes of the region, all of them or those with FILTER in their id, name, address, \
+            platform or status, and with each --tag. FILTER stands in the place of HOST; nothing is connected to."
+    )]
+    list: bool,
+
+    /// How --list shows them: table or json
+    #[arg(
+        long, value_enum, value_name = "FORMAT", default_value_t = Output::Table, hide_short_help = true,
+        hide_possible_values = true, requires = "list",
+        long_help = "How --list shows the nodes: a table, or JSON with AWS's own names."
+    )]
+    output: Output,
+
     /// Session document
     #[arg(
-        long, value_name = "NAME", default_value = DEFAULT_DOCUMENT, value_parser = NonEmptyStringValueParser::new(),
+        long, value_name = "NAME", default_value = DEFAULT_DOCUMENT, hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
         long_help = "The session document. Your IAM policy must allow ssm:StartSession on it, and it must be one that \
             forwards a port."
     )]
@@ -203,7 +322,7 @@ struct Flags {
 
     /// Document parameters: portNumber=22, or JSON
     #[arg(
-        long, value_name = "MAP", value_parser = parameters::parse,
+        long, value_name = "MAP", value_parser = parameters::parse, hide_short_help = true,
         long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], \
             name=value,name=value, or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
     )]
@@ -235,7 +354,7 @@ struct Flags {
 
     /// Another address for the SSM API
     #[arg(
-        long, value_name = "URL", value_parser = endpoint_url,
+        long, value_name = "URL", value_parser = endpoint_url, hide_short_help = true,
         long_help = "The SSM API's address in place of AWS's own, such as a VPC endpoint's. Session streams may then be \
             on any host. [default: AWS_ENDPOINT_URL_SSM, AWS_ENDPOINT_URL, or the profile's endpoint_url]"
     )]
@@ -259,7 +378,7 @@ struct Flags {
 
     /// Limit until the session is up
     #[arg(
-        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, value_parser = clap::value_parser!(u32).range(1..),
+        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..),
         long_help = "How long it may take until the session is up, from StartSession to the agent's handshake. Finding credentials \
             ahead of it has a limit of its own."
     )]
@@ -267,7 +386,7 @@ struct Flags {
 
     /// Limit for resuming a session
     #[arg(
-        long, value_name = "SECS", default_value_t = RESUME_SECONDS,
+        long, value_name = "SECS", default_value_t = RESUME_SECONDS, hide_short_help = true,
         long_help = "How long to try to resume the session when its connection is lost, while ssh waits. 0 gives up at once."
     )]
     resume_timeout: u32,
@@ -295,7 +414,7 @@ struct Flags {
 
     /// Colour: on, off, auto
     #[arg(
-        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_possible_values = true,
+        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_short_help = true, hide_possible_values = true,
         long_help = "Whether messages on stderr are coloured. \"auto\" means on a terminal, unless NO_COLOR is set."
     )]
     color: Color,
@@ -314,22 +433,31 @@ SET UP:
 
   Then: ssh ec2-user@i-0123456789abcdef0
 
+  For names in place of ids, list them there and write %n, which keeps their case:
+
+      Host web-* build
+          ProxyCommand ssm-proxy %n %p
+
   A ProxyCommand that has 'aws ssm start-session' works with 'ssm-proxy' in its place.
 
 WHEN IT DOES NOT WORK:
   ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
+  ssm-proxy --check i-0123456789abcdef0                                    says what fails, and its cure
+  ssm-proxy --list                                                         shows the nodes
   aws sts get-caller-identity                                              shows who you are to AWS
   An error comes in two lines: what failed, and what to do next.
 
   The target needs sshd, and an SSM Agent that is running and can reach Session Manager.
   You need, in IAM: ssm:StartSession on the instance and on the document;
   ssm:ResumeSession, ssm:TerminateSession and ssmmessages:OpenDataChannel on the session.
+  For names and --list: ssm:DescribeInstanceInformation.
+  For --push-key: ec2-instance-connect:SendSSHPublicKey on the instance.
 
 EXIT STATUS:
    0  the session ended normally
    1  the session broke
    2  the command line is wrong
-  68  no such target
+  68  no such target, or several
   69  the target is not connected to Session Manager, or its port refuses connections
   75  network failure or throttling: trying again may help
   77  credentials are missing, expired or not permitted to do this
@@ -351,48 +479,91 @@ fn endpoint_url(text: &str) -> Result<String, String> {
 }
 
 impl Flags {
-    fn into_invocation(self, command: &mut Command) -> Result<Invocation, Refusal> {
-        let host = match (self.host, self.target) {
-            (Some(host), Some(target)) if host != target => {
-                let message = format!("HOST {host:?} and --target {target:?} name different targets; give one of them");
-                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
-            }
-            (Some(host), _) | (None, Some(host)) => host,
-            (None, None) => {
-                let message = "no target given: name it as HOST or with --target";
-                return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
-            }
-        };
-        let mut parameters = self.parameters.unwrap_or_default();
-        let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
-        parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
+    fn into_invocation(mut self, command: &mut Command) -> Result<Invocation, Refusal> {
         let verbosity = match self.verbose {
             _ if self.debug => Verbosity::Debug,
             0 => Verbosity::Quiet,
             1 => Verbosity::Steps,
             _ => Verbosity::Debug,
         };
-        let target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
+        let (profile, region) = (self.profile.take(), self.region.take());
+        let (endpoint_url, color) = (self.endpoint_url.take(), self.color);
+        let (ssmmessages_endpoint_url, credential_cache) =
+            (self.ssmmessages_endpoint_url.take(), !self.no_credential_cache);
+        if self.list {
+            let action = Action::List(Listing { filter: self.host, tags: self.tag, output: self.output });
+            return Ok(Invocation {
+                action,
+                profile,
+                region,
+                endpoint_url,
+                ssmmessages_endpoint_url,
+                credential_cache,
+                verbosity,
+                color,
+            });
+        }
+        let (host, target) = self.target(command)?;
+        let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
+        let mut parameters = self.parameters.unwrap_or_default();
+        let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
+        parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
+        let connection = Connection {
             host,
-            error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
-        })?;
-        Ok(Invocation {
-            target,
+            node: target.node,
             port,
             document: self.document_name,
             parameters,
             reason: self.reason,
-            profile: self.profile,
-            region: self.region,
-            endpoint_url: self.endpoint_url,
-            ssmmessages_endpoint_url: self.ssmmessages_endpoint_url,
-            credential_cache: !self.no_credential_cache,
+            push_key,
+            wait: Duration::from_secs(self.wait.into()),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             resume_timeout: Duration::from_secs(self.resume_timeout.into()),
             paced: !self.no_pace,
+        };
+        Ok(Invocation {
+            action: if self.check { Action::Check(connection) } else { Action::Connect(connection) },
+            // HOST is typed for one connection; flags stand in an ssh_config line for many.
+            profile: target.profile.or(profile),
+            region: target.region.or(region),
+            endpoint_url,
+            ssmmessages_endpoint_url,
+            credential_cache,
             verbosity,
-            color: self.color,
+            color,
         })
+    }
+
+    /// The node that HOST, `--target` and `--tag` agree on, and what to call it.
+    fn target(&mut self, command: &mut Command) -> Result<(String, Target), Refusal> {
+        let tags = std::mem::take(&mut self.tag);
+        let host = match (self.host.take(), self.target.take()) {
+            (Some(host), Some(target)) if host != target => {
+                let message = format!("HOST {host:?} and --target {target:?} name different targets; give one of them");
+                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+            }
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) if !tags.is_empty() => {
+                let alias = Alias::Tags(tags);
+                return Ok((alias.to_string(), Target { node: Node::Alias(alias), region: None, profile: None }));
+            }
+            (None, None) => {
+                let message = "no target given: name it as HOST or with --target";
+                return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+            }
+        };
+        let mut target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
+            host: host.clone(),
+            error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
+        })?;
+        if !tags.is_empty() {
+            if let Node::Id(id) = &target.node {
+                let message = format!("HOST {id:?} is an id already; leave --tag out");
+                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+            }
+            target.node = Node::Alias(Alias::Tags(tags));
+        }
+        Ok((host, target))
     }
 }
 
@@ -432,22 +603,35 @@ mod tests {
     }
 
     fn plain() -> Invocation {
-        Invocation {
-            target: Target::parse("i-02573cafcfEXAMPLE").unwrap(),
+        let connection = Connection {
+            host: "i-02573cafcfEXAMPLE".to_owned(),
+            node: Node::Id("i-02573cafcfEXAMPLE".to_owned()),
             port: 22,
             document: "AWS-StartSSHSession".to_owned(),
             parameters: Parameters::from([("portNumber".to_owned(), vec!["22".to_owned()])]),
             reason: None,
+            push_key: None,
+            wait: Duration::ZERO,
+            connect_timeout: Duration::from_secs(60),
+            resume_timeout: Duration::from_secs(600),
+            paced: true,
+        };
+        Invocation {
+            action: Action::Connect(connection),
             profile: None,
             region: None,
             endpoint_url: None,
             ssmmessages_endpoint_url: None,
             credential_cache: true,
-            connect_timeout: Duration::from_secs(60),
-            resume_timeout: Duration::from_secs(600),
-            paced: true,
             verbosity: Verbosity::Quiet,
             color: Color::Auto,
+        }
+    }
+
+    fn connection(args: &[&str]) -> Connection {
+        match parse(args).unwrap().action {
+            Action::Connect(connection) => connection,
+            action => panic!("{args:?}: {action:?}"),
         }
     }
 
@@ -494,26 +678,37 @@ mod tests {
             "--resume-timeout",
             "0",
             "--no-pace",
+            "--wait=300",
+            "--push-key",
+            "k.pub",
+            "--user",
+            "ec2-user",
             "-v",
             "mi-0123456789abcdef0",
         ])
         .unwrap();
         let parameters =
             [("host", "db"), ("portNumber", "2222")].map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
-        let expected = Invocation {
-            target: Target::parse("mi-0123456789abcdef0").unwrap(),
+        let connection = Connection {
+            host: "mi-0123456789abcdef0".to_owned(),
+            node: Node::Id("mi-0123456789abcdef0".to_owned()),
             port: 2222,
             document: "My-Document".to_owned(),
             parameters: parameters.into(),
             reason: Some("ticket 42".to_owned()),
+            push_key: Some(PushKey { key: KeySource::File("k.pub".into()), user: "ec2-user".to_owned() }),
+            wait: Duration::from_secs(300),
+            connect_timeout: Duration::from_secs(5),
+            resume_timeout: Duration::ZERO,
+            paced: false,
+        };
+        let expected = Invocation {
+            action: Action::Connect(connection),
             profile: Some("prod".to_owned()),
             region: Some("eu-west-1".to_owned()),
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
             ssmmessages_endpoint_url: None,
             credential_cache: false,
-            connect_timeout: Duration::from_secs(5),
-            resume_timeout: Duration::ZERO,
-            paced: false,
             verbosity: Verbosity::Steps,
             color: Color::Off,
         };
@@ -556,6 +751,18 @@ mod tests {
             (&["i-0", "--color", "sometimes"], "[possible values: on, off, auto]"),
             (&["i-0", "--regoin", "x"], "--region"),
             (&["i-0", "22", "extra"], "unexpected argument"),
+            (&["i-0", "--tag", "a=b"], "leave --tag out"),
+            (&["--tag", "web"], "expected KEY=VALUE"),
+            (&["i-0", "--push-key", "auto"], "--user <USER>"),
+            (&["--wait=soon", "i-0"], "invalid value 'soon'"),
+            (&["i-0", "--output", "json"], "--list"),
+            (&["--list", "--output", "xml"], "[possible values: table, json]"),
+            (&["--target", "i-0", "--list"], "cannot be used with"),
+            (&["--list", "web", "22"], "cannot be used with"),
+            (&["--list", "--wait"], "cannot be used with"),
+            (&["--check", "--wait", "i-0"], "cannot be used with"),
+            (&["--check", "--list"], "cannot be used with"),
+            (&["--check"], "no target given"),
             (&["i-0", "--region", "a", "--region", "b"], "cannot be used multiple times"),
         ];
         for (args, expected) in cases {
@@ -566,20 +773,80 @@ mod tests {
 
     #[test]
     fn no_arguments_show_the_short_help() {
-        assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] <HOST> [PORT]"));
+        assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] [--check] <HOST> [PORT]"));
     }
 
     #[test]
     fn a_malformed_host_is_no_target() {
-        for host in ["web-1", "10.0.0.1"] {
+        for host in ["ecs:web", "ec2-user@i-0"] {
             match parse(&[host]) {
                 Err(Refusal::Target { host: named, error }) => {
                     assert_eq!(named, host);
-                    assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, "is not an instance id"));
+                    assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, "names no node"));
                     assert!(error.hint.contains("i-0123456789abcdef0"));
                 }
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_the_host_says_wins_over_the_flags() {
+        let flags = ["--region", "us-east-1", "--profile", "dev"];
+        for (host, region, profile) in [
+            ("i-0", "us-east-1", "dev"),
+            ("i-0.eu-west-1", "eu-west-1", "dev"),
+            ("web.eu-west-1.Prod.Admin", "eu-west-1", "Prod.Admin"),
+        ] {
+            let invocation = parse(&[&flags[..], &[host]].concat()).unwrap();
+            assert_eq!((invocation.region.as_deref(), invocation.profile.as_deref()), (Some(region), Some(profile)));
+        }
+        assert_eq!(connection(&["web.eu-west-1"]).node, Node::Alias(Alias::Name("web".to_owned())));
+    }
+
+    #[test]
+    fn a_tag_stands_in_for_the_name() {
+        let tags = Node::Alias(Alias::Tags(vec!["Role=web".parse().unwrap(), "Stage=a b".parse().unwrap()]));
+        let flags = ["--tag", "Role=web", "--tag", "Stage=a b"];
+        let alone = connection(&flags);
+        assert_eq!((alone.host.as_str(), &alone.node), ("Role=web Stage=a b", &tags));
+        let invocation = parse(&[&flags[..], &["build.eu-west-1", "2222"]].concat()).unwrap();
+        assert_eq!(invocation.region.as_deref(), Some("eu-west-1"));
+        let named = connection(&[&flags[..], &["build.eu-west-1", "2222"]].concat());
+        assert_eq!((named.host.as_str(), &named.node, named.port), ("build.eu-west-1", &tags, 2222));
+    }
+
+    #[test]
+    fn waiting_takes_no_host_for_its_number() {
+        for (args, seconds) in
+            [(&["i-0"][..], 0), (&["--wait", "i-0", "22"], 120), (&["--wait=5", "i-0"], 5), (&["i-0", "--wait"], 120)]
+        {
+            assert_eq!(connection(args).wait, Duration::from_secs(seconds), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_has_what_a_connection_has() {
+        let Action::Check(checked) = parse(&["--check", "--reason", "why", "web", "2222"]).unwrap().action else {
+            panic!("no check")
+        };
+        assert_eq!(checked, connection(&["--reason", "why", "web", "2222"]));
+    }
+
+    #[test]
+    fn listing_takes_a_filter_in_place_of_a_host() {
+        let listing = |filter: Option<&str>, tags: &[&str], output| {
+            let filter = filter.map(str::to_owned);
+            Action::List(Listing { filter, tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(), output })
+        };
+        for (args, expected) in [
+            (&["--list"][..], listing(None, &[], Output::Table)),
+            (&["--list", "web"], listing(Some("web"), &[], Output::Table)),
+            (&["--list", "--output", "json"], listing(None, &[], Output::Json)),
+            (&["--list", "--output", "json", "web"], listing(Some("web"), &[], Output::Json)),
+            (&["web", "--output=json", "--list", "--tag", "a=b"], listing(Some("web"), &["a=b"], Output::Json)),
+        ] {
+            assert_eq!(parse(args).unwrap().action, expected, "{args:?}");
         }
     }
 

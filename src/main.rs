@@ -4,11 +4,13 @@ mod logging;
 
 use std::process::ExitCode;
 
-use ssm_proxy::aws::{Aws, Overrides, StartRequest};
-use ssm_proxy::cli::{Invocation, Refusal};
+use ssm_proxy::aws::{Aws, Overrides};
+use ssm_proxy::cli::{Action, Invocation, Refusal};
+use ssm_proxy::commands;
 use ssm_proxy::error::{Error, ExitStatus, tell_failure};
-use ssm_proxy::stdio::Signals;
-use ssm_proxy::tunnel;
+
+/// What messages are about when there is no HOST.
+const LIST: &str = "--list";
 
 fn main() -> ExitCode {
     let invocation = match Invocation::parse_from(std::env::args_os()) {
@@ -18,8 +20,11 @@ fn main() -> ExitCode {
     };
     logging::start(invocation.verbosity, invocation.color.for_stderr());
     match run(&invocation) {
-        Ok(()) => ExitStatus::Ended.into(),
-        Err(error) => failed(invocation.target.as_str(), &error),
+        Ok(status) => status.into(),
+        Err(error) => match &invocation.action {
+            Action::Connect(connection) | Action::Check(connection) => failed(&connection.host, &error),
+            Action::List(_) => failed(LIST, &error),
+        },
     }
 }
 
@@ -28,18 +33,18 @@ fn failed(host: &str, error: &Error) -> ExitCode {
     error.status.into()
 }
 
-fn run(invocation: &Invocation) -> Result<(), Error> {
+fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
     // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
         Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
     })?;
-    let result = runtime.block_on(connect(invocation));
+    let result = runtime.block_on(act(invocation));
     // A name look-up that is still under way must not hold up the exit.
     runtime.shutdown_background();
     result
 }
 
-async fn connect(invocation: &Invocation) -> Result<(), Error> {
+async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
     let overrides = Overrides {
         profile: invocation.profile.clone(),
         region: invocation.region.clone(),
@@ -47,39 +52,10 @@ async fn connect(invocation: &Invocation) -> Result<(), Error> {
         ssmmessages_endpoint_url: invocation.ssmmessages_endpoint_url.clone(),
         no_credential_cache: !invocation.credential_cache,
     };
-    let aws = Aws::load(&overrides).await?;
-    sign_in(&aws).await?;
-    let request = StartRequest {
-        target: invocation.target.as_str().to_owned(),
-        document: invocation.document.clone(),
-        parameters: invocation.parameters.clone(),
-        reason: invocation.reason.clone(),
-    };
-    let settings = tunnel::Settings {
-        connect_timeout: invocation.connect_timeout,
-        resume_timeout: invocation.resume_timeout,
-        paced: invocation.paced,
-    };
-    tunnel::run(&aws, &request, &settings).await
-}
-
-/// Finds the credentials while nothing else is under way. Whoever is asked for an MFA code takes the time that it
-/// takes: no limit of the session counts it.
-async fn sign_in(aws: &Aws) -> Result<(), Error> {
-    tokio::select! {
-        biased;
-        signed_in = aws.sign_in() => signed_in,
-        // Not started if there are credentials at once, as there mostly are.
-        signal = first_signal() => {
-            let message = format!("{} came before there were credentials", signal?);
-            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
-        }
+    match &invocation.action {
+        Action::Connect(connection) => commands::connect(&Aws::load(&overrides).await?, connection).await?,
+        Action::List(listing) => commands::list(&Aws::load(&overrides).await?, listing).await?,
+        Action::Check(connection) => return Ok(commands::check(&overrides, connection).await),
     }
-}
-
-async fn first_signal() -> Result<&'static str, Error> {
-    let mut signals = Signals::listen().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
-    })?;
-    Ok(signals.next().await)
+    Ok(ExitStatus::Ended)
 }

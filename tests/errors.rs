@@ -52,7 +52,7 @@ fn a_session_that_breaks_is_1() {
 #[test]
 fn what_is_no_target_is_68() {
     let bench = Bench::open();
-    two_lines(bench.proxy().arg("web-1").run(), 68, "web-1");
+    two_lines(bench.proxy().arg("ecs:web-1").run(), 68, "ecs:web-1");
     let report = bench.finish();
     assert!(report.sessions.is_empty(), "nothing was asked of the service");
 }

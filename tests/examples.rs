@@ -22,10 +22,23 @@ fn options_of(configuration: &Path, host: &str) -> BTreeSet<String> {
 #[test]
 fn ssh_reads_the_example_of_an_ssh_config() {
     let example = contrib("ssh_config.example");
-    for host in ["i-0abc", "mi-0abc"] {
+    for (host, command, keys) in [
+        ("i-0abc", "ssm-proxy %h %p", "accept-new"),
+        ("mi-0abc", "ssm-proxy %h %p", "accept-new"),
+        ("i-0abc.eu-west-1.prod", "ssm-proxy %h %p", "accept-new"),
+        ("Web-1.eu-west-1", "ssm-proxy %n %p", "ask"),
+        ("web-1.us-gov-west-1.prod.admin", "ssm-proxy %n %p", "ask"),
+        ("10.0.1.17.ap-southeast-2.prod", "ssm-proxy %n %p", "ask"),
+    ] {
         let options = options_of(&example, host);
-        for wanted in ["proxycommand ssm-proxy %h %p", "stricthostkeychecking accept-new", "serveraliveinterval 30"] {
-            assert!(options.contains(wanted), "{host} has no {wanted:?} but {options:#?}");
+        let wanted = [
+            format!("proxycommand {command}"),
+            format!("stricthostkeychecking {keys}"),
+            "user ec2-user".to_owned(),
+            "serveraliveinterval 30".to_owned(),
+        ];
+        for wanted in wanted {
+            assert!(options.contains(&wanted), "{host} has no {wanted:?} but {options:#?}");
         }
     }
     let elsewhere = options_of(&example, "example.com");
@@ -46,8 +59,10 @@ fn the_blocks_that_are_commented_out_work_as_well() {
     for (host, wanted) in [
         ("build", "hostname i-0123456789abcdef0"),
         ("build", "proxycommand ssm-proxy --profile staging --region eu-central-1 %h %p"),
-        ("i-0abc.prod", "proxycommand sh -c 'exec ssm-proxy --profile prod \"${0%%.prod}\" %p' %h"),
-        ("i-0abc.prod", "stricthostkeychecking accept-new"),
+        ("web", "proxycommand ssm-proxy --tag Role=web --tag Stage=prod %h %p"),
+        ("fresh", "proxycommand ssm-proxy --wait=300 %n %p"),
+        ("guest", "proxycommand ssm-proxy --push-key auto --user %r %h %p"),
+        ("i-0abc.eu-west-1.prod", "proxycommand ssm-proxy %h %p"),
         ("i-0abc", "proxycommand ssm-proxy %h %p"),
     ] {
         let options = options_of(&configuration, host);
@@ -66,9 +81,21 @@ fn the_iam_policy_allows_what_is_needed_and_no_more() {
         one.unwrap_or_else(|| serde_json::from_value(value.clone()).expect("a string or strings"))
     };
     let actions: BTreeSet<_> = statements.iter().flat_map(|statement| list(&statement["Action"])).collect();
-    let wanted = ["ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"];
+    let wanted = [
+        "ssm:StartSession",
+        "ssm:ResumeSession",
+        "ssm:TerminateSession",
+        "ssmmessages:OpenDataChannel",
+        "ssm:DescribeInstanceInformation",
+        "ec2-instance-connect:SendSSHPublicKey",
+    ];
     assert_eq!(actions, wanted.map(str::to_owned).into());
-    let resources: BTreeSet<_> = statements.iter().flat_map(|statement| list(&statement["Resource"])).collect();
+    // The look-up is the one action that IAM cannot restrict to resources.
+    let (anywhere, somewhere): (Vec<_>, Vec<_>) =
+        statements.iter().partition(|statement| list(&statement["Resource"]) == ["*"]);
+    let anywhere: Vec<_> = anywhere.iter().flat_map(|statement| list(&statement["Action"])).collect();
+    assert_eq!(anywhere, ["ssm:DescribeInstanceInformation"]);
+    let resources: BTreeSet<_> = somewhere.iter().flat_map(|statement| list(&statement["Resource"])).collect();
     assert!(resources.iter().all(|resource| resource.starts_with("arn:aws:") && !resource.ends_with(":*")));
     assert!(resources.contains("arn:aws:ssm:*:*:document/AWS-StartSSHSession"));
     assert!(resources.contains("arn:aws:ssm:*:*:session/${aws:userid}-*"));

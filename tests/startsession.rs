@@ -49,7 +49,6 @@ fn the_line_of_awss_manual_works_as_it_stands() {
 
 #[test]
 fn a_suffix_of_the_host_can_stand_for_options() {
-    // As in contrib/ssh_config.example, where that is a profile.
     let proxy_command = "sh -c 'exec ssm-proxy --reason north \"${0%%.north}\" %p' %h";
     let bench = Bench::with(Setup { proxy_command, ..Setup::default() });
     let _ = bench.ssh().args([&format!("{HOST}.north"), "true"]).run().ok();

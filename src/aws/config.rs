@@ -62,6 +62,11 @@ pub struct Aws {
     pub endpoint_override: Option<String>,
     /// The URL whose scheme, host and port take the place of the stream's, if the user set one.
     pub stream_override: Option<String>,
+    /// The URL of EC2 Instance Connect where it is not AWS's own: from the environment or the profile.
+    pub(super) instance_connect_endpoint: Option<String>,
+    /// What the account depends on: the profile first, and what the environment says in its place. Texts to compare, none of
+    /// them secret and none for show.
+    pub identity: Vec<String>,
     credentials: Arc<CachedCredentials>,
     dialer: Dialer,
     sdk: SdkConfig,
@@ -79,23 +84,23 @@ impl Aws {
     }
 
     pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, Error> {
-        let profile = Profile::select(overrides.profile.as_deref(), &env);
-        let sections = aws_config::profile::load(&Fs::real(), &env, &files, Some(profile.name.clone().into()))
-            .await
-            .map_err(|error| {
-                let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(&env));
-                Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
-            })?;
+        let mut profile = Profile::select(overrides.profile.as_deref(), &env);
+        let mut sections = load_sections(&env, &files, &profile).await?;
+        if let Some(name) = other_case(&profile.name, &sections).map(str::to_owned) {
+            profile.name = name;
+            sections = load_sections(&env, &files, &profile).await?;
+        }
         if profile.named && profile.name != "default" && sections.get_profile(&profile.name).is_none() {
             return Err(no_such_profile(&profile.name, &sections, &env));
         }
         let settings = Settings { env: &env, sections: &sections };
         let endpoint_override = match overrides.endpoint_url.as_deref() {
             Some(url) => Some(check_url(url, "--endpoint-url")?),
-            None => settings.endpoint("SSM")?,
+            None => settings.endpoint(&SSM)?,
         };
         let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
-        let sts_endpoint = settings.endpoint("STS")?;
+        let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
+        let sts_endpoint = settings.endpoint(&STS)?;
         let login = Login::of(&profile.name, &sections);
         let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source())));
         let http = Http::new(dialer.clone());
@@ -111,6 +116,7 @@ impl Aws {
             .with_use_fips(Some(use_fips))
             .with_use_dual_stack(Some(use_dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()));
+        let identity = settings.identity(&profile);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
             None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
@@ -151,7 +157,16 @@ impl Aws {
             .retry_config(RetryConfig::disabled())
             .credentials_provider(SharedCredentialsProvider::new(provide));
         sdk.set_endpoint_url(endpoint_override.clone());
-        Ok(Self { region, endpoint_override, stream_override, credentials, dialer, sdk: sdk.build() })
+        Ok(Self {
+            region,
+            endpoint_override,
+            stream_override,
+            instance_connect_endpoint,
+            identity,
+            credentials,
+            dialer,
+            sdk: sdk.build(),
+        })
     }
 
     /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
@@ -174,6 +189,11 @@ impl Aws {
 
     async fn credentials_by(&self, asking: Asking) -> Result<Credentials, Error> {
         self.credentials.get(asking).await.map_err(|error| self.credentials.explain(&error))
+    }
+
+    /// The name of the profile in use; it need not exist if it is `default`.
+    pub fn profile(&self) -> &str {
+        self.identity.first().map_or("default", String::as_str)
     }
 
     /// Makes connections; the roots that they trust are read when they are first used.
@@ -229,6 +249,19 @@ impl fmt::Debug for Aws {
     }
 }
 
+/// A service, as settings name it.
+struct Service {
+    /// The variable with its URL.
+    variable: &'static str,
+    /// Its name in the profile's `services` section.
+    id: &'static str,
+}
+
+const SSM: Service = Service { variable: "AWS_ENDPOINT_URL_SSM", id: "ssm" };
+const STS: Service = Service { variable: "AWS_ENDPOINT_URL_STS", id: "sts" };
+const INSTANCE_CONNECT: Service =
+    Service { variable: "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", id: "ec2_instance_connect" };
+
 /// The settings of environment and profile, before anything is made of them.
 struct Settings<'a> {
     env: &'a Env,
@@ -252,17 +285,17 @@ impl Settings<'_> {
         }
     }
 
-    /// The URL that environment or profile name for a service, by its id in upper case.
-    fn endpoint(&self, service: &str) -> Result<Option<String>, Error> {
+    /// The URL that environment or profile name for a service.
+    fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
         if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
             return Ok(None);
         }
-        for name in [&format!("AWS_ENDPOINT_URL_{service}"), "AWS_ENDPOINT_URL"] {
+        for name in [service.variable, "AWS_ENDPOINT_URL"] {
             if let Some(url) = variable(self.env, name) {
                 return check_url(&url, name).map(Some);
             }
         }
-        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service);
+        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service.id);
         match setting.load(self.env, Some(self.sections)) {
             Some((url, _)) if !url.trim().is_empty() => {
                 let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
@@ -282,6 +315,14 @@ impl Settings<'_> {
             return Ok(None);
         }
         variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
+    }
+
+    fn identity(&self, profile: &Profile) -> Vec<String> {
+        let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
+        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
+        let values = names.map(|name| variable(self.env, name).unwrap_or_default());
+        std::iter::once(profile.name.clone()).chain(values).collect()
     }
 
     fn trust_source(&self) -> Source {
@@ -306,6 +347,24 @@ impl Settings<'_> {
     fn property(&self, name: &str) -> Option<String> {
         self.sections.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
     }
+}
+
+async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, Error> {
+    let selected = Some(profile.name.clone().into());
+    aws_config::profile::load(&Fs::real(), env, files, selected).await.map_err(|error| {
+        let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(env));
+        Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
+    })
+}
+
+/// The one profile that has this name in another case, if none has it as it is: a profile that ssh passes on as part of
+/// `%h` comes in lower case.
+fn other_case<'a>(name: &str, sections: &'a ProfileSet) -> Option<&'a str> {
+    if sections.get_profile(name).is_some() {
+        return None;
+    }
+    let mut alike = sections.profiles().filter(|known| known.eq_ignore_ascii_case(name));
+    alike.next().filter(|_| alike.next().is_none())
 }
 
 /// A variable of the environment, unless it is blank.
@@ -388,7 +447,10 @@ fn no_such_profile(name: &str, sections: &ProfileSet, env: &Env) -> Error {
         [] => format!("{file} has no profiles; `aws configure --profile {name}` writes one"),
         known => format!("profiles in {file} and the credentials file: {}{more}", known.join(", ")),
     };
-    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint)
+    // A profile with dots may be the end of a host name that has a region in its middle.
+    let behind =
+        if name.contains('.') { "; if it is part of the host's name, write the region behind it again" } else { "" };
+    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint + behind)
 }
 
 #[cfg(test)]
@@ -465,9 +527,49 @@ mod tests {
         }
         let error = load(&profile("x"), &env, "").await.unwrap_err();
         assert!(error.hint.contains("`aws configure --profile x`"), "{error:?}");
+        let error = load(&profile("corp.example.com"), &env, config).await.unwrap_err();
+        assert!(
+            error.hint.ends_with("; if it is part of the host's name, write the region behind it again"),
+            "{error:?}"
+        );
         let many: String = (0..20).map(|n| format!("[profile p{n}]\n")).collect();
         let error = load(&profile("p7x"), &env, &many).await.unwrap_err();
         assert!(error.hint.contains(": p7, ") && error.hint.ends_with(", …"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_found_in_another_case_if_that_is_clear() {
+        let config = "[profile Prod.Admin]\nregion = eu-north-1\n[profile prod]\nregion = eu-west-1\n\
+            [profile PROD]\nregion = eu-west-2\n";
+        for (name, region) in [("prod.admin", "eu-north-1"), ("prod", "eu-west-1"), ("PROD", "eu-west-2")] {
+            assert_eq!(load(&profile(name), &KEYS, config).await.unwrap().region, region, "{name}");
+        }
+        let error = load(&profile("Prod"), &KEYS, config).await.unwrap_err();
+        assert_eq!(error.message, "there is no AWS profile \"Prod\"", "two are equally near");
+    }
+
+    #[tokio::test]
+    async fn what_the_account_depends_on_tells_accounts_apart() {
+        let config = "[profile a]\nregion = eu-west-1\n[profile b]\nregion = eu-west-1\n";
+        let other_key = [("AWS_ACCESS_KEY_ID", "AKIDOTHER"), KEYS[1]];
+        let other_file = [("AWS_CONFIG_FILE", "/other"), KEYS[0], KEYS[1]];
+        let region = Overrides { region: Some("eu-west-1".to_owned()), ..Overrides::default() };
+        let mut identities = Vec::new();
+        for (overrides, env) in [
+            (&region, &KEYS[..]),
+            (&region, &other_key),
+            (&region, &other_file),
+            (&profile("a"), &KEYS),
+            (&profile("b"), &KEYS),
+        ] {
+            identities.push(load(overrides, env, config).await.unwrap().identity);
+        }
+        let count = identities.len();
+        identities.sort();
+        identities.dedup();
+        assert_eq!(identities.len(), count);
+        let flagged = load(&profile("a"), &other_key, config).await.unwrap().identity;
+        assert!(identities.contains(&flagged), "a profile that is named wins over keys in the environment");
     }
 
     #[tokio::test]
@@ -506,6 +608,30 @@ mod tests {
             let aws = load(overrides, env, config).await.unwrap();
             assert_eq!(aws.endpoint_override.as_deref(), expected, "{env:?}");
             assert_eq!(aws.sdk().endpoint_url(), expected, "{env:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn instance_connect_has_an_endpoint_of_its_own() {
+        let flag = Overrides { endpoint_url: Some("http://flag:1".to_owned()), ..Overrides::default() };
+        let config = "[default]\nregion = eu-west-1\nservices = s\n\
+            [services s]\nec2_instance_connect =\n  endpoint_url = https://service\n";
+        for (env, config, expected) in [
+            (
+                &[("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", "http://own:1"), ("AWS_ENDPOINT_URL", "http://all:1")][..],
+                config,
+                Some("http://own:1"),
+            ),
+            (
+                &[("AWS_ENDPOINT_URL_SSM", "http://ssm:1"), ("AWS_ENDPOINT_URL", "http://all:1")],
+                config,
+                Some("http://all:1"),
+            ),
+            (&[], config, Some("https://service")),
+            (&[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL_SSM", "http://ssm:1")], "", None),
+        ] {
+            let aws = load(&flag, env, config).await.unwrap();
+            assert_eq!(aws.instance_connect_endpoint.as_deref(), expected, "{env:?}");
         }
     }
 

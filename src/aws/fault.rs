@@ -9,7 +9,7 @@ use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::ConnectorError};
 use aws_smithy_types::error::ErrorMetadata;
 
-use super::{config::Aws, http::Unreachable};
+use super::{call::Call, config::Aws, http::Unreachable};
 use crate::error::{Error, ExitStatus};
 use crate::net::DialError;
 
@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Passing,
     /// What was asked about does not exist, or not any more.
     Gone,
+    /// The target has no connection to Session Manager at the moment.
+    NotConnected,
     /// The credentials have expired.
     Expired,
     /// Anything else: asking again gives the same answer.
@@ -38,15 +40,6 @@ pub(super) struct Fault {
     pub(super) error: Error,
 }
 
-/// The call that failed, for the words about it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Call<'a> {
-    /// The operation, as the IAM action names it after `ssm:`.
-    pub(super) operation: &'static str,
-    /// The document of a StartSession.
-    pub(super) document: Option<&'a str>,
-}
-
 /// Explains what the SDK returned.
 pub(super) async fn explain<E>(aws: &Aws, call: Call<'_>, error: SdkError<E, HttpResponse>) -> Fault
 where
@@ -58,7 +51,7 @@ where
     if let Some(error) = find::<CredentialsError>(&error) {
         return Fault { kind: Kind::Lasting, error: aws.cached_credentials().explain(error) };
     }
-    let host = aws.api_host().await;
+    let host = call.host(aws).await;
     match &error {
         SdkError::ServiceError(context) => {
             let answer = Answer {
@@ -86,7 +79,7 @@ where
             (None, None) => passing(format!("{host}: {}", cause(&error)), "try again"),
         },
         _ => {
-            let message = format!("{} cannot be called: {}", call.operation, cause(&error));
+            let message = format!("{} cannot be called: {}", call.operation(), cause(&error));
             lasting(ExitStatus::Config, message, "check --region and --endpoint-url")
         }
     }
@@ -112,7 +105,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn explain(self, aws: &Aws, call: Call<'_>, host: &str) -> Fault {
-        let Call { operation, document } = call;
+        let operation = call.operation();
         let region = &aws.region;
         let quote = self.quote();
         // Services spell the same error with and without "Exception".
@@ -139,15 +132,28 @@ impl Answer<'_> {
                     "try again in a moment; ssh's ControlMaster lets many connections share one session",
                 ),
             },
-            ("TargetNotConnected", _) => lasting(
-                ExitStatus::Unavailable,
-                format!("not connected to Session Manager in {region}{quote}"),
-                format!(
-                    "check that it runs, that its SSM Agent is online (aws ssm describe-instance-information \
-                     --region {region}), and that account and region are the right ones"
+            ("TargetNotConnected", _) => Fault {
+                kind: Kind::NotConnected,
+                error: Error::new(
+                    ExitStatus::Unavailable,
+                    format!("not connected to Session Manager in {region}{quote}"),
+                    format!(
+                        "check that it runs, that its SSM Agent is online (aws ssm describe-instance-information \
+                         --region {region}), and that account and region are the right ones"
+                    ),
                 ),
-            ),
-            ("InvalidInstanceId" | "InvalidInstanceID.NotFound" | "InvalidTarget" | "DoesNotExist", _) => Fault {
+            },
+            ("EC2InstanceStateInvalid" | "EC2InstanceUnavailable", _) => {
+                lasting(ExitStatus::Unavailable, format!("the instance does not run{quote}"), "start it, and try again")
+            }
+            (
+                "InvalidInstanceId"
+                | "InvalidInstanceID.NotFound"
+                | "InvalidTarget"
+                | "DoesNotExist"
+                | "EC2InstanceNotFound",
+                _,
+            ) => Fault {
                 kind: Kind::Gone,
                 error: Error::new(
                     ExitStatus::NoTarget,
@@ -182,19 +188,12 @@ impl Answer<'_> {
                 format!("{host} does not accept the AWS credentials{quote}"),
                 aws.cached_credentials().hint(),
             ),
-            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => lasting(
-                ExitStatus::Denied,
-                format!("{operation} is not permitted{quote}"),
-                match document {
-                    Some(document) => {
-                        format!("IAM must allow ssm:{operation} on the target and on document/{document}")
-                    }
-                    None => format!("IAM must allow ssm:{operation} on the session"),
-                },
-            ),
+            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => {
+                lasting(ExitStatus::Denied, format!("{operation} is not permitted{quote}"), call.permission())
+            }
             (code, _) if code.starts_with("InvalidDocument") => lasting(
                 ExitStatus::Config,
-                format!("document {} cannot be used{quote}", document.unwrap_or_default()),
+                format!("document {} cannot be used{quote}", call.document()),
                 "check --document-name; AWS-StartSSHSession exists in every account",
             ),
             ("InternalServerError" | "InternalFailure" | "ServiceUnavailable", _) | (_, 500..=599) => {
@@ -209,11 +208,7 @@ impl Answer<'_> {
                 format!("{host} answers HTTP {status}, and not as SSM does"),
                 "check --endpoint-url and HTTPS_PROXY; a login page of the network may be in between",
             ),
-            _ => lasting(
-                ExitStatus::Config,
-                format!("{host} refuses {operation}{quote}"),
-                "check HOST, --document-name, --parameters and --endpoint-url",
-            ),
+            _ => lasting(ExitStatus::Config, format!("{host} refuses {operation}{quote}"), call.flags()),
         }
     }
 
@@ -233,7 +228,10 @@ impl Answer<'_> {
 }
 
 fn is_denial(code: &str, status: u16) -> bool {
-    code.starts_with("NotAuthorized") || code.starts_with("Unauthorized") || matches!(status, 401 | 403)
+    let denies = |word| code.starts_with(word);
+    code == "Auth"
+        || ["AccessDenied", "NotAuthorized", "Unauthorized"].into_iter().any(denies)
+        || matches!(status, 401 | 403)
 }
 
 fn clock(quote: &str) -> Fault {
@@ -311,7 +309,7 @@ mod tests {
         test_support::{Folder, Service, aws_in},
     };
 
-    const CALL: Call<'_> = Call { operation: "StartSession", document: Some("AWS-StartSSHSession") };
+    const CALL: Call<'_> = Call::StartSession { document: "AWS-StartSSHSession" };
 
     async fn answer(config: &str, status: u16, code: &str, message: &str) -> Fault {
         let aws = Service::answering([]).aws(config).await;
@@ -322,7 +320,7 @@ mod tests {
     async fn each_refusal_has_its_status_and_kind() {
         use ExitStatus::{Config, Denied, NoTarget, TryAgain, Unavailable};
         for (status, code, expected, kind) in [
-            (400, "TargetNotConnected", Unavailable, Kind::Lasting),
+            (400, "TargetNotConnected", Unavailable, Kind::NotConnected),
             (400, "InvalidInstanceId", NoTarget, Kind::Gone),
             (400, "DoesNotExistException", NoTarget, Kind::Gone),
             (400, "ThrottlingException", TryAgain, Kind::Throttled),
@@ -429,7 +427,7 @@ mod tests {
         };
         let folder = Folder::new();
         let aws = aws_in(&folder, &Overrides::default(), &[], &config).await;
-        Sessions::new(&aws).start(&request).await.unwrap_err()
+        Sessions::new(&aws).start(&request).await.unwrap_err().error
     }
 
     #[tokio::test]

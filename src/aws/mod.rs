@@ -1,14 +1,18 @@
-//! All that speaks to AWS's HTTP APIs: who the user is, which region and endpoint, and the three session calls.
+//! All that speaks to AWS's HTTP APIs: who the user is, which region and endpoint, the three session calls, the
+//! list of managed nodes, and EC2 Instance Connect.
 //!
 //! It must not know what runs over a session: no WebSocket, no channel, no stdin.
 //!
 //! The SDK logs requests and responses under its own tracing targets, tokens included: show this crate's targets
 //! only, and nothing secret appears.
 
+mod call;
 mod config;
 mod credentials;
 mod fault;
 mod http;
+mod instance_connect;
+mod inventory;
 mod sessions;
 
 #[cfg(test)]
@@ -16,5 +20,7 @@ pub(crate) mod test_support;
 
 pub use self::{
     config::{Aws, Overrides},
-    sessions::{Session, Sessions, StartRequest, Stream, Token},
+    instance_connect::{InstanceConnect, check_target},
+    inventory::{Filter, Inventory, ManagedNode, Page, Ping},
+    sessions::{NotStarted, Session, Sessions, StartRequest, Stream, Token, Why},
 };

@@ -8,16 +8,13 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ssm::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_sdk_ssm::Client;
 use zeroize::Zeroizing;
 
 use super::{
+    call::{Attempts, BACKOFF, Call, repeat},
     config::Aws,
-    fault::{self, Call, Fault, Kind},
+    fault::{Fault, Kind},
 };
 use crate::error::{Error, ExitStatus};
 
@@ -28,9 +25,6 @@ const START_ATTEMPTS: u32 = 4;
 const RESUME_ATTEMPTS: u32 = 1;
 /// How often TerminateSession is sent; ending twice is harmless. Not more, as the user has already left.
 const TERMINATE_ATTEMPTS: u32 = 2;
-/// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
-/// at most, about as long as a person waits before asking why.
-const BACKOFF: Duration = Duration::from_millis(500);
 
 /// The session calls of one [`Aws`].
 #[derive(Clone, Debug)]
@@ -60,6 +54,43 @@ pub struct Session {
     pub id: String,
     /// The way to its data channel.
     pub stream: Stream,
+}
+
+/// Why no session was started.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotStarted {
+    /// What to tell the user.
+    pub error: Error,
+    /// What that means for trying again.
+    pub why: Why,
+}
+
+/// The reasons that callers tell apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// The target is not connected to Session Manager; it may be starting, stopped, or no node at all.
+    NotConnected,
+    /// There is no such target.
+    NoTarget,
+    /// Anything else: it is not about the target.
+    Other,
+}
+
+impl From<Fault> for NotStarted {
+    fn from(Fault { kind, error }: Fault) -> Self {
+        let why = match kind {
+            Kind::NotConnected => Why::NotConnected,
+            Kind::Gone => Why::NoTarget,
+            _ => Why::Other,
+        };
+        Self { error, why }
+    }
+}
+
+impl From<Error> for NotStarted {
+    fn from(error: Error) -> Self {
+        Self { error, why: Why::Other }
+    }
 }
 
 /// The way to a session's data channel, good for one connection.
@@ -104,17 +135,17 @@ impl Sessions {
     /// # Errors
     /// 69 if the target is not connected, 68 if there is none, 75 for the network and throttling, 77 for credentials
     /// and permissions, 78 for a document or parameters that the service refuses.
-    pub async fn start(&self, request: &StartRequest) -> Result<Session, Error> {
+    pub async fn start(&self, request: &StartRequest) -> Result<Session, NotStarted> {
         let StartRequest { target, document, parameters, reason } = request;
         tracing::info!(target, document, region = self.aws.region, "starting a session");
-        let call = Call { operation: "StartSession", document: Some(document) };
+        let call = Call::StartSession { document };
         let parameters: HashMap<_, _> = parameters.clone().into_iter().collect();
         let send = || {
             let request = self.client.start_session().target(target).document_name(document);
             request.set_parameters(Some(parameters.clone())).set_reason(reason.clone()).send()
         };
         let again = |kind| kind == Kind::Throttled;
-        let answer = self.attempt(call, START_ATTEMPTS, again, send).await.map_err(|fault| fault.error)?;
+        let answer = repeat(&self.aws, call, self.attempts(START_ATTEMPTS), again, send).await?;
         let id = field(answer.session_id, "SessionId", call)?;
         tracing::info!(session = id, "session started");
         match stream(answer.token_value, answer.stream_url, call) {
@@ -122,7 +153,7 @@ impl Sessions {
             Err(error) => {
                 // It was started all the same, and nobody else will end it.
                 let _ = self.terminate(&id).await;
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -133,9 +164,9 @@ impl Sessions {
     /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
     pub async fn resume(&self, session_id: &str) -> Result<Option<Stream>, Error> {
         tracing::info!(session = session_id, "resuming the session");
-        let call = Call { operation: "ResumeSession", document: None };
+        let call = Call::ResumeSession;
         let send = || self.client.resume_session().session_id(session_id).send();
-        let answer = match self.attempt(call, RESUME_ATTEMPTS, |_| false, send).await {
+        let answer = match repeat(&self.aws, call, self.attempts(RESUME_ATTEMPTS), |_| false, send).await {
             Ok(answer) => answer,
             Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
             Err(fault) => return Err(fault.error),
@@ -150,47 +181,17 @@ impl Sessions {
     /// As for [`Self::resume`]. The session then ends by itself, after the idle time set for it.
     pub async fn terminate(&self, session_id: &str) -> Result<(), Error> {
         tracing::info!(session = session_id, "ending the session");
-        let call = Call { operation: "TerminateSession", document: None };
+        let call = Call::TerminateSession;
         let send = || self.client.terminate_session().session_id(session_id).send();
         let again = |kind| matches!(kind, Kind::Throttled | Kind::Passing);
-        match self.attempt(call, TERMINATE_ATTEMPTS, again, send).await {
+        match repeat(&self.aws, call, self.attempts(TERMINATE_ATTEMPTS), again, send).await {
             Ok(_) | Err(Fault { kind: Kind::Gone, .. }) => Ok(()),
             Err(fault) => Err(fault.error),
         }
     }
 
-    /// Sends up to `limit` times, as long as `again` says so of the failure.
-    async fn attempt<T, E>(
-        &self,
-        call: Call<'_>,
-        limit: u32,
-        again: impl Fn(Kind) -> bool,
-        send: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
-    ) -> Result<T, Fault>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        // Ahead of the call and outside its time limit: fetching credentials may take a person's attention.
-        self.aws.credentials().await.map_err(|error| Fault { kind: Kind::Lasting, error })?;
-        let mut backoff = self.backoff;
-        let mut attempts_left = limit;
-        loop {
-            attempts_left = attempts_left.saturating_sub(1);
-            let fault = match send().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => fault::explain(&self.aws, call, error).await,
-            };
-            if fault.kind == Kind::Expired {
-                self.aws.cached_credentials().forget().await;
-            }
-            if attempts_left == 0 || !again(fault.kind) {
-                return Err(fault);
-            }
-            tracing::info!(operation = call.operation, attempts_left, why = %fault.error, "trying again");
-            // Half of it by chance, so that many who were throttled together do not come back together.
-            tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            backoff *= 2;
-        }
+    fn attempts(&self, limit: u32) -> Attempts {
+        Attempts { limit, backoff: self.backoff }
     }
 }
 
@@ -202,7 +203,7 @@ fn stream(token: Option<String>, url: Option<String>, call: Call<'_>) -> Result<
 /// A field that the service's answer must have.
 fn field(value: Option<String>, name: &str, call: Call<'_>) -> Result<String, Error> {
     value.filter(|value| !value.is_empty()).ok_or_else(|| {
-        let message = format!("the answer to {} has no {name}", call.operation);
+        let message = format!("the answer to {} has no {name}", call.operation());
         Error::new(ExitStatus::TryAgain, message, "try again; with --endpoint-url, check that it is Session Manager's")
     })
 }
@@ -269,7 +270,7 @@ mod tests {
             (r#"{"SessionId":"a","TokenValue":"t"}"#, "StreamUrl", Some(ENDED)),
         ] {
             let service = Service::answering([(200, answer), (200, r#"{"SessionId":"a"}"#)]);
-            let error = sessions(&service).await.start(&request()).await.unwrap_err();
+            let error = sessions(&service).await.start(&request()).await.unwrap_err().error;
             assert_eq!(error.message, format!("the answer to StartSession has no {name}"));
             assert_eq!(service.requests().get(1).map(String::as_str), last);
         }
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(service.requests().len(), 3);
 
         let service = Service::answering([(400, throttled.as_str()); 9]);
-        let error = sessions(&service).await.start(&request()).await.unwrap_err();
+        let error = sessions(&service).await.start(&request()).await.unwrap_err().error;
         assert_eq!(error.status, ExitStatus::TryAgain);
         assert_eq!(service.requests().len(), 4);
 

@@ -13,7 +13,7 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);
 /// From the moment nobody listens any more to the acknowledgement of the terminate flag. Then the API is asked.
 pub(super) const FAREWELL: Duration = Duration::from_millis(1400);
 /// For TerminateSession by API. With [`LAST_WORDS`] and [`FAREWELL`] the whole end takes less than 3 s.
-pub(super) const TERMINATE: Duration = Duration::from_millis(1400);
+pub(crate) const TERMINATE: Duration = Duration::from_millis(1400);
 /// After stdin has ended while stdout is still read: how long the delivery of what was read may make no progress.
 pub(super) const DELIVERY_STALL: Duration = Duration::from_secs(10);
 /// After the terminate flag was acknowledged while stdout is still read: for the last output and `channel_closed`.

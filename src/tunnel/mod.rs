@@ -1,4 +1,5 @@
-//! The one loop that joins stdio, channel, gateway, timers and signals; starts the session, resumes it, ends it.
+//! The one loop that joins stdio, channel, gateway, timers and signals; resumes the session and ends it. How it is
+//! started is the caller's affair.
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
@@ -10,13 +11,15 @@ mod patience;
 mod pulse;
 mod sleep;
 
+use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BytesMut};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::aws::{Aws, Session, Sessions, StartRequest};
+use crate::aws::{Aws, Session, Sessions};
 use crate::channel::{Channel, Config, Event};
 use crate::error::{Error, ExitStatus, tell};
 use crate::gateway::{Gateway, Loss, Progress};
@@ -27,6 +30,8 @@ use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
 use pulse::Pulse;
 use sleep::SleepWatch;
+
+pub(crate) use limits::TERMINATE;
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.
 const READ: usize = 64 << 10;
@@ -53,51 +58,67 @@ struct Outcome {
     result: Result<(), Error>,
 }
 
-/// Starts a session, carries stdin and stdout over it, and ends it.
+/// Carries stdin and stdout over the session that `starting` starts, and ends it. `hurry` tells `starting` that a signal
+/// has come: it should begin nothing new.
 ///
 /// # Errors
 /// Says what failed; the session, if it was started, has been ended all the same.
-pub async fn run(aws: &Aws, request: &StartRequest, settings: &Settings) -> Result<(), Error> {
+pub async fn run(
+    aws: &Aws,
+    sessions: &Sessions,
+    starting: impl Future<Output = Result<Session, Error>>,
+    hurry: &Notify,
+    settings: &Settings,
+) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout;
     let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
-    let sessions = Sessions::new(aws);
     let early = Early::begin(aws).await;
-    let (session, interrupted) = start(&sessions, request, &mut signals, deadline).await?;
+    let (session, interrupted) = start(starting, hurry, &mut signals, deadline).await?;
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
-        let connector = Connector::new(aws, &sessions, &session.id, Patience::new(settings.resume_timeout));
+        let connector = Connector::new(aws, sessions, &session.id, Patience::new(settings.resume_timeout));
         let link = Link::Down(connector.first(&session.stream, early));
         Tunnel::new(&connector, link, signals, settings, deadline).run().await
     };
     if !outcome.over {
-        end_by_api(&sessions, &session.id).await;
+        end_by_api(sessions, &session.id).await;
     }
     outcome.result
 }
 
-/// Starts the session. A signal does not take the request back, since the service may have acted on it: it only
+/// Opens a session's data channel and does nothing with it.
+///
+/// # Errors
+/// Those of the dial; nothing is tried again.
+pub(crate) async fn open(aws: &Aws, sessions: &Sessions, session: &Session) -> Result<Box<Gateway>, Error> {
+    let connector = Connector::new(aws, sessions, &session.id, Patience::new(Duration::ZERO));
+    connector.first(&session.stream, None).await.map_err(|failure| failure.error)
+}
+
+/// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
 /// shortens the wait for its answer, and is reported.
 async fn start(
-    sessions: &Sessions,
-    request: &StartRequest,
+    starting: impl Future<Output = Result<Session, Error>>,
+    hurry: &Notify,
     signals: &mut Signals,
     deadline: Instant,
 ) -> Result<(Session, bool), Error> {
-    let starting = sessions.start(request);
     tokio::pin!(starting);
     tokio::select! {
         session = &mut starting => return session.map(|session| (session, false)),
         signal = signals.next() => tracing::info!(signal, "ending"),
         () = sleep_until(deadline) => return Err(not_connected_in_time("StartSession was not answered")),
     }
+    hurry.notify_one();
     match timeout(limits::FAREWELL, starting).await {
         Ok(session) => session.map(|session| (session, true)),
         Err(_) => Err(not_connected_in_time("StartSession was not answered")),
     }
 }
 
-async fn end_by_api(sessions: &Sessions, session_id: &str) {
+/// Ends a session that nothing can be sent over, and says so if that fails.
+pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
     let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.message,
@@ -378,10 +399,7 @@ impl<'a> Tunnel<'a> {
             }
             Event::Stalled => return self.lost(now, &Loss::Silent),
             Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
-            Event::Unsupported(why) => {
-                let hint = "use --document-name AWS-StartSSHSession, or a document of session type Port";
-                return Err(Outcome { over: false, result: Err(Error::new(ExitStatus::Config, why, hint)) });
-            }
+            Event::Unsupported(why) => return Err(Outcome { over: false, result: Err(unsupported(why)) }),
             Event::Closed { output } => {
                 let result = self.closing_result(&output);
                 self.closed = Some((result, now));
@@ -402,8 +420,7 @@ impl<'a> Tunnel<'a> {
         if self.connect_deadline.is_none() {
             return Err(port_refused(output));
         }
-        let what = format!("the session was closed before it was established{}", detail(output));
-        Err(Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log"))
+        Err(closed_early(output))
     }
 
     /// A closed session is left once everything it delivered is written, or nobody takes it.
@@ -503,8 +520,19 @@ fn not_connected_in_time(what: &str) -> Error {
     Error::new(ExitStatus::TryAgain, format!("{what} in time"), hint)
 }
 
+/// The session is of a kind that cannot carry SSH.
+pub(crate) fn unsupported(why: String) -> Error {
+    Error::new(ExitStatus::Config, why, "use --document-name AWS-StartSSHSession, or a document of session type Port")
+}
+
+/// Closed before the handshake was complete.
+pub(crate) fn closed_early(output: &str) -> Error {
+    let what = format!("the session was closed before it was established{}", detail(output));
+    Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log")
+}
+
 /// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
-fn port_refused(output: &str) -> Error {
+pub(crate) fn port_refused(output: &str) -> Error {
     let what = format!("the target's port refused the connection{}", detail(output));
     let hint = "check that sshd runs on the target and listens on that port";
     Error::new(ExitStatus::Unavailable, what, hint)

@@ -62,6 +62,10 @@ pub(crate) struct Arguments {
     #[arg(long = "node", value_name = "ID=NAME", value_parser = parse_node)]
     nodes: Vec<Node>,
 
+    /// The authorized_keys to which keys that are pushed by EC2 Instance Connect are added.
+    #[arg(long, value_name = "FILE")]
+    pushed_keys: Option<PathBuf>,
+
     /// A target that is not connected; may be repeated.
     #[arg(long, value_name = "TARGET")]
     not_connected: Vec<String>,
@@ -320,6 +324,7 @@ impl Arguments {
             stream_host: self.stream_host.clone(),
             presigned_urls: self.presigned_urls,
             nodes: self.nodes.clone(),
+            pushed_keys: self.pushed_keys.clone(),
             not_connected: self.not_connected.clone(),
             documents: self.documents.clone(),
             api_rules: self.api_rules.clone(),

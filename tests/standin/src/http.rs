@@ -1,9 +1,10 @@
-//! HTTP: the `ssm` JSON API and the upgrade to a WebSocket, on one port.
+//! HTTP: the JSON APIs and the upgrade to a WebSocket, on one port.
 //!
 //! It turns HTTP into what [`crate::service`] understands and back; it decides nothing.
 
 use crate::fault::{ApiFault, OPEN_DATA_CHANNEL};
 use crate::hub::Hub;
+use crate::instance_connect;
 use crate::report::{ApiCall, BreachKind, Upgrade};
 use crate::service::{ApiError, Effect};
 use crate::session::{Command, epoch_ms};
@@ -13,13 +14,18 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode, header};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const MAX_BODY: usize = 1 << 20;
 const JSON: &str = "application/x-amz-json-1.1";
-const TARGET_PREFIX: &str = "AmazonSSM.";
+/// The APIs: what their operations are prefixed with, and the service that requests are signed for.
+const APIS: [(&str, &str); 2] = [("AmazonSSM.", "ssm"), ("AWSEC2InstanceConnectService.", INSTANCE_CONNECT)];
+const INSTANCE_CONNECT: &str = "ec2-instance-connect";
 
 /// The connection is to be closed without an answer.
 #[derive(Debug)]
@@ -134,7 +140,8 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
-    let Some(operation) = operation.and_then(|target| target.strip_prefix(TARGET_PREFIX)).map(str::to_owned) else {
+    let known = APIS.into_iter().find_map(|(prefix, service)| Some((service, operation?.strip_prefix(prefix)?)));
+    let Some((service, operation)) = known.map(|(service, operation)| (service, operation.to_owned())) else {
         return Ok(plain(StatusCode::NOT_FOUND, "text/plain", "this is the API of AmazonSSM, JSON 1.1"));
     };
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
@@ -154,12 +161,15 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
         body: &body,
     };
     let json = serde_json::from_slice::<serde_json::Value>(&body);
-    let authorized = hub.service.borrow().authorize(&signed, epoch_seconds());
+    let authorized = hub.service.borrow().authorize(&signed, service, epoch_seconds());
     let mut delay = std::time::Duration::ZERO;
     let mut hang_up = false;
     let result = match (authorized, &json) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(error)) => Err(ApiError::client("SerializationException", error.to_string())),
+        (Ok(()), Ok(_)) if (operation == instance_connect::OPERATION) != (service == INSTANCE_CONNECT) => {
+            Err(ApiError::client("UnknownOperationException", format!("{service} has no {operation}")))
+        }
         (Ok(()), Ok(json)) => {
             let epoch = epoch_ms() as f64 / 1000.0;
             let answer = hub.service.borrow_mut().call(&operation, json, epoch);
@@ -207,7 +217,19 @@ fn take_effect(hub: &Rc<Hub>, effect: Effect) {
             }
         }),
         Effect::Terminated(id) => hub.tell(&id, Command::EndByApi),
+        Effect::Pushed(pushed) => {
+            if let Some(path) = &hub.options.pushed_keys {
+                // A key that cannot be written is one that does not let its owner in: the test that needs it fails.
+                let _ = authorize_key(path, &pushed.public_key);
+            }
+            hub.shared.update(|report| report.pushed_keys.push(pushed));
+        }
     }
+}
+
+fn authorize_key(path: &Path, key: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    writeln!(file, "{key}")
 }
 
 fn error_response(error: &ApiError) -> Response<Full<Bytes>> {

@@ -1,6 +1,7 @@
 //! DescribeInstanceInformation: filters and pages over a list of nodes.
 //!
-//! JSON in, JSON out.
+//! JSON in, JSON out. A page is cut from the list first and filtered then, as AWS may do it: with a filter, pages are not
+//! full and some are empty though more follow. Who stops at the first empty page fails here.
 
 use crate::options::Node;
 use crate::service::ApiError;
@@ -16,7 +17,12 @@ const TOKEN_PREFIX: &str = "standin-page-";
 /// What AWS answers to a bad filter, page size or token.
 pub fn describe(nodes: &[Node], version: &str, request: &Value, epoch: f64) -> Result<Value, ApiError> {
     let mut filters = read_filters(request, "Filters", "Key", "Values")?;
-    filters.extend(read_filters(request, "InstanceInformationFilterList", "key", "valueSet")?);
+    let old_filters = read_filters(request, "InstanceInformationFilterList", "key", "valueSet")?;
+    if !filters.is_empty() && !old_filters.is_empty() {
+        let message = "Use either Filters or InstanceInformationFilterList";
+        return Err(ApiError::client("InvalidInstanceInformationFilterValue", message));
+    }
+    filters.extend(old_filters);
     let size = match request.get("MaxResults") {
         None | Some(Value::Null) => DEFAULT_PAGE,
         Some(size) => size
@@ -31,20 +37,19 @@ pub fn describe(nodes: &[Node], version: &str, request: &Value, epoch: f64) -> R
             .and_then(|n| n.parse().ok())
             .ok_or_else(|| ApiError::client("InvalidNextToken", "The specified token is not valid."))?,
     };
-    let mut found = Vec::new();
-    for node in nodes {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let mut page = Vec::new();
+    for node in nodes.iter().skip(from).take(size) {
         let mut fits = true;
         for (key, values) in &filters {
             fits &= matches(node, version, key, values)?;
         }
         if fits {
-            found.push(node);
+            page.push(entry(node, version, epoch));
         }
     }
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let page: Vec<Value> = found.iter().skip(from).take(size).map(|node| entry(node, version, epoch)).collect();
     let next = from.saturating_add(size);
-    Ok(if next < found.len() {
+    Ok(if next < nodes.len() {
         json!({ "InstanceInformationList": page, "NextToken": format!("{TOKEN_PREFIX}{next}") })
     } else {
         json!({ "InstanceInformationList": page })
@@ -73,7 +78,7 @@ fn matches(node: &Node, version: &str, key: &str, values: &[String]) -> Result<b
     Ok(match key {
         "InstanceIds" => is(&node.id),
         "PingStatus" => is(&node.ping_status),
-        "AgentVersion" => is(version),
+        "AgentVersion" => is(node.agent_version.as_deref().unwrap_or(version)),
         "PlatformTypes" => is("Linux"),
         "ResourceType" => is(resource_type(node)),
         "tag-key" => node.tags.keys().any(|tag| is(tag)),
@@ -89,19 +94,23 @@ fn resource_type(node: &Node) -> &'static str {
 }
 
 fn entry(node: &Node, version: &str, epoch: f64) -> Value {
-    json!({
+    let mut entry = json!({
         "InstanceId": node.id,
         "PingStatus": node.ping_status,
-        "LastPingDateTime": epoch,
-        "AgentVersion": version,
+        "LastPingDateTime": epoch - node.last_ping.as_secs_f64(),
+        "AgentVersion": node.agent_version.as_deref().unwrap_or(version),
         "IsLatestVersion": true,
         "PlatformType": "Linux",
         "PlatformName": "Amazon Linux",
         "PlatformVersion": "2023",
         "ResourceType": resource_type(node),
-        "IPAddress": "10.0.0.1",
+        "IPAddress": node.ip_address,
         "ComputerName": node.computer_name,
-    })
+    });
+    if let (Some(name), Some(entry)) = (&node.name, entry.as_object_mut()) {
+        entry.insert("Name".to_owned(), name.as_str().into());
+    }
+    entry
 }
 
 #[cfg(test)]
@@ -113,6 +122,11 @@ mod tests {
         nodes[3].ping_status = "ConnectionLost".into();
         nodes.push(Node::online("mi-0001", "office"));
         nodes
+    }
+
+    /// All that one page holds, which is the whole list here.
+    fn whole(filters: Value) -> Vec<String> {
+        ids(json!({ "MaxResults": 50, "Filters": filters })).0
     }
 
     fn ids(request: Value) -> (Vec<String>, Option<String>) {
@@ -139,12 +153,22 @@ mod tests {
     #[test]
     fn filters_all_have_to_fit() {
         let filter = |key: &str, value: &str| json!({ "Key": key, "Values": [value] });
-        assert_eq!(ids(json!({ "Filters": [filter("tag:Name", "web-7")] })).0, ["i-0007"]);
-        assert_eq!(ids(json!({ "Filters": [filter("ResourceType", "ManagedInstance")] })).0, ["mi-0001"]);
-        let both = json!({ "Filters": [filter("tag:Name", "web-3"), filter("PingStatus", "Online")] });
-        assert!(ids(both).0.is_empty());
+        assert_eq!(whole(json!([filter("tag:Name", "web-7")])), ["i-0007"]);
+        assert!(whole(json!([filter("tag:Name", "WEB-7")])).is_empty(), "case counts");
+        assert_eq!(whole(json!([filter("ResourceType", "ManagedInstance")])), ["mi-0001"]);
+        assert!(whole(json!([filter("tag:Name", "web-3"), filter("PingStatus", "Online")])).is_empty());
         let old = json!({ "InstanceInformationFilterList": [{ "key": "InstanceIds", "valueSet": ["i-0001"] }] });
         assert_eq!(ids(old).0, ["i-0001"]);
+    }
+
+    #[test]
+    fn a_page_may_be_empty_though_more_follow() {
+        let request = json!({ "MaxResults": 5, "Filters": [{ "Key": "tag:Name", "Values": ["web-7"] }] });
+        let (first, token) = ids(request.clone());
+        assert!(first.is_empty());
+        let mut request = request;
+        request["NextToken"] = token.unwrap().into();
+        assert_eq!(ids(request).0, ["i-0007"]);
     }
 
     #[test]
@@ -155,5 +179,10 @@ mod tests {
         assert_eq!(error(json!({ "MaxResults": 4 })), "ValidationException");
         let empty = json!({ "Filters": [{ "Key": "InstanceIds", "Values": [] }] });
         assert_eq!(error(empty), "InvalidInstanceInformationFilterValue");
+        let both = json!({
+            "Filters": [{ "Key": "InstanceIds", "Values": ["i-0001"] }],
+            "InstanceInformationFilterList": [{ "key": "InstanceIds", "valueSet": ["i-0001"] }],
+        });
+        assert_eq!(error(both), "InvalidInstanceInformationFilterValue");
     }
 }

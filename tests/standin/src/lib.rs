@@ -1,7 +1,7 @@
 //! Session Manager on this machine: a stand-in of the service for tests and demonstrations.
 //!
 //! Three parts in one process: the HTTP API (StartSession, ResumeSession, TerminateSession,
-//! DescribeInstanceInformation), the message gateway with its signed WebSocket upgrade, and an agent that connects to
+//! DescribeInstanceInformation, and SendSSHPublicKey of EC2 Instance Connect), the message gateway with its signed WebSocket upgrade, and an agent that connects to
 //! real TCP ports. It is meant to be as hard on a client as the real service and never kinder, and it writes down
 //! every rule of the protocol that a client breaks. "§" in these pages refers to the sections of the description of
 //! the wire protocol.
@@ -28,6 +28,7 @@ mod http;
 mod hub;
 pub mod identity;
 pub mod inspector;
+pub mod instance_connect;
 pub mod inventory;
 pub mod link;
 pub mod options;
@@ -48,5 +49,5 @@ pub use identity::{Identity, IdentityOptions};
 pub use inspector::{Inspector, InspectorConfig};
 pub use link::{Link, LinkConfig, Victims};
 pub use options::{AfterFlag, Node, Options, Oversized, StartPublication};
-pub use report::{Breach, BreachKind, Report, SessionReport, SessionState};
+pub use report::{Breach, BreachKind, PushedKey, Report, SessionReport, SessionState};
 pub use server::{Control, Server};

@@ -17,10 +17,18 @@ use std::time::Duration;
 pub struct Node {
     /// `InstanceId`: `i-…` or `mi-…`.
     pub id: String,
+    /// `Name`: that of a hybrid node's activation, no tag.
+    pub name: Option<String>,
     /// `ComputerName`.
     pub computer_name: String,
+    /// `IPAddress`.
+    pub ip_address: String,
+    /// `AgentVersion`; that of all agents when `None`.
+    pub agent_version: Option<String>,
     /// `PingStatus`: `Online`, `ConnectionLost` or `Inactive`.
     pub ping_status: String,
+    /// How long before the call `LastPingDateTime` is.
+    pub last_ping: Duration,
     /// Tags, which the `tag:KEY` filters look at.
     pub tags: BTreeMap<String, String>,
 }
@@ -30,8 +38,12 @@ impl Node {
     pub fn online(id: &str, name: &str) -> Self {
         Self {
             id: id.into(),
+            name: None,
             computer_name: name.into(),
+            ip_address: "10.0.0.1".into(),
+            agent_version: None,
             ping_status: "Online".into(),
+            last_ping: Duration::ZERO,
             tags: BTreeMap::from([("Name".into(), name.into())]),
         }
     }
@@ -93,6 +105,9 @@ pub struct Options {
     pub presigned_urls: bool,
     /// Nodes that DescribeInstanceInformation lists.
     pub nodes: Vec<Node>,
+    /// The `authorized_keys` to which keys that are pushed are added. An instance's sshd asks for them; a private sshd
+    /// reads a file.
+    pub pushed_keys: Option<PathBuf>,
     /// Targets that StartSession does not know or finds not connected.
     pub not_connected: Vec<String>,
     /// Documents besides AWS's own for SSH and port forwarding.
@@ -151,6 +166,7 @@ impl Default for Options {
             stream_host: None,
             presigned_urls: false,
             nodes: Vec::new(),
+            pushed_keys: None,
             not_connected: Vec::new(),
             documents: Vec::new(),
             api_rules: Vec::new(),

@@ -231,6 +231,17 @@ pub struct ApiCall {
     pub arrived: Instant,
 }
 
+/// One key that was pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PushedKey {
+    /// `InstanceId`.
+    pub instance_id: String,
+    /// `InstanceOSUser`.
+    pub os_user: String,
+    /// `SSHPublicKey`.
+    pub public_key: String,
+}
+
 /// One request to upgrade.
 #[derive(Debug, Clone, Serialize)]
 pub struct Upgrade {
@@ -253,6 +264,8 @@ pub struct Report {
     pub api: BTreeMap<String, u64>,
     /// API calls in order.
     pub calls: Vec<ApiCall>,
+    /// Keys that were pushed, in order.
+    pub pushed_keys: Vec<PushedKey>,
     /// Requests to upgrade in order.
     pub upgrades: Vec<Upgrade>,
     /// Sessions in order of their start.

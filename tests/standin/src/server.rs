@@ -3,7 +3,7 @@
 use crate::fault::{ApiRule, Fault};
 use crate::http;
 use crate::hub::Hub;
-use crate::options::Options;
+use crate::options::{Node, Options};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::sigv4::Credentials;
@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 enum Order {
     Fault(Option<String>, Fault),
     Rule(ApiRule),
+    Node(Node),
     Stop,
 }
 
@@ -50,6 +51,7 @@ impl std::fmt::Debug for Order {
         match self {
             Self::Fault(session, fault) => write!(f, "Fault({session:?}, {fault:?})"),
             Self::Rule(rule) => write!(f, "Rule({rule:?})"),
+            Self::Node(node) => write!(f, "Node({node:?})"),
             Self::Stop => f.write_str("Stop"),
         }
     }
@@ -84,6 +86,11 @@ impl Control {
     /// Makes calls of the API fail from now on.
     pub fn api_rule(&self, rule: ApiRule) {
         let _ = self.orders.send(Order::Rule(rule));
+    }
+
+    /// Makes a node known from now on, in place of the one with its id: it is launched, or stops.
+    pub fn put_node(&self, node: Node) {
+        let _ = self.orders.send(Order::Node(node));
     }
 }
 
@@ -190,6 +197,7 @@ async fn serve(
             order = orders.recv() => match order {
                 Some(Order::Fault(session, fault)) => hub.fault(session.as_deref(), &fault),
                 Some(Order::Rule(rule)) => hub.service.borrow_mut().add_rule(rule),
+                Some(Order::Node(node)) => hub.service.borrow_mut().put_node(node),
                 Some(Order::Stop) | None => return,
             },
             accepted = listener.accept() => {

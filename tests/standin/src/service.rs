@@ -1,12 +1,13 @@
-//! The service without its sockets: the `ssm` API, the registry of sessions, who may open which channel.
+//! The service without its sockets: the `ssm` API and that of EC2 Instance Connect, the registry of sessions, who may open which channel.
 //!
 //! Requests are handed in as JSON or as strings, with the time; what has to happen elsewhere (a session's task to
 //! start or to end) is in the answer. It holds no connection and knows no runtime.
 
 use crate::fault::{ApiFault, ApiRule};
+use crate::instance_connect;
 use crate::inventory;
-use crate::options::Options;
-use crate::report::BreachKind;
+use crate::options::{Node, Options};
+use crate::report::{BreachKind, PushedKey};
 use crate::sigv4::{self, Refusal, Request};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -67,6 +68,8 @@ pub enum Effect {
     Resumed(String),
     /// The caller ended this session.
     Terminated(String),
+    /// A key was pushed.
+    Pushed(PushedKey),
 }
 
 /// The answer to a call.
@@ -127,12 +130,18 @@ impl Service {
         self.rules.push(rule);
     }
 
-    /// Checks the signature of an API call.
+    /// Makes a node known from now on, in place of the one with its id.
+    pub fn put_node(&mut self, node: Node) {
+        self.options.nodes.retain(|known| known.id != node.id);
+        self.options.nodes.push(node);
+    }
+
+    /// Checks the signature of an API call, made for `service`.
     ///
     /// # Errors
     /// The error that AWS answers with.
-    pub fn authorize(&self, request: &Request<'_>, now: i64) -> Result<(), ApiError> {
-        let checked = sigv4::verify(request, &self.options.credentials, &self.options.region, "ssm", now);
+    pub fn authorize(&self, request: &Request<'_>, service: &str, now: i64) -> Result<(), ApiError> {
+        let checked = sigv4::verify(request, &self.options.credentials, &self.options.region, service, now);
         let (kind, message) = match checked {
             Ok(_) => return Ok(()),
             Err(Refusal::Unsigned) => ("MissingAuthenticationTokenException", "Missing Authentication Token"),
@@ -173,6 +182,8 @@ impl Service {
                 inventory::describe(&self.options.nodes, &self.options.agent.version, request, epoch)
                     .map(|json| (json, Effect::None))
             }
+            instance_connect::OPERATION => instance_connect::read(request)
+                .map(|pushed| (json!({ "RequestId": "standin", "Success": true }), Effect::Pushed(pushed))),
             other => Err(ApiError::client("UnknownOperationException", format!("{other} is not known here"))),
         };
         match result {
@@ -391,13 +402,15 @@ fn validation(member: &str, rule: &str) -> ApiError {
 }
 
 fn fault_error(fault: &ApiFault, operation: &str, request: &Value) -> ApiError {
-    let target = text(request, "Target").or_else(|| text(request, "SessionId")).unwrap_or_default();
+    let resource = ["Target", "SessionId", "InstanceId"].into_iter().find_map(|name| text(request, name));
+    let service = if operation == instance_connect::OPERATION { "ec2-instance-connect" } else { "ssm" };
+    let target = resource.unwrap_or_else(|| "arn:aws:ssm:us-east-1:111122223333:*".to_owned());
     match fault {
         ApiFault::AccessDenied => ApiError::client(
             "AccessDeniedException",
             format!(
-                "User: arn:aws:iam::111122223333:user/standin is not authorized to perform: ssm:{operation} on \
-                 resource: {target} because no identity-based policy allows the ssm:{operation} action"
+                "User: arn:aws:iam::111122223333:user/standin is not authorized to perform: {service}:{operation} on \
+                 resource: {target} because no identity-based policy allows the {service}:{operation} action"
             ),
         ),
         ApiFault::Throttling => ApiError::client("ThrottlingException", "Rate exceeded"),

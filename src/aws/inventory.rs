@@ -1,0 +1,337 @@
+//! DescribeInstanceInformation: the nodes that Session Manager knows, page by page.
+//!
+//! It must not know what a node is looked for, nor which of several is meant. The answers hold no tags: those of a node
+//! can be asked for by a filter only.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_ssm::{
+    Client,
+    types::{InstanceInformation, InstanceInformationStringFilter, PingStatus},
+};
+
+use super::{
+    call::{Attempts, BACKOFF, Call, repeat},
+    config::Aws,
+    fault::{Fault, Kind},
+};
+use crate::{
+    error::{Error, ExitStatus},
+    target::Tag,
+};
+
+/// How often a page is asked for while the service throttles or fails: it only reads, so repeating does no harm.
+const ATTEMPTS: u32 = 4;
+/// The largest page that the service gives, in nodes.
+const PAGE: i32 = 50;
+/// Pages that are followed at most, so that no list is endless: 5,000 nodes.
+const MAX_PAGES: usize = 100;
+
+/// The nodes that are asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Filter<'a> {
+    /// All nodes.
+    All,
+    /// The one with this id.
+    Id(&'a str),
+    /// Those with all of these tags. The service compares keys and values exactly.
+    Tags(&'a [Tag]),
+}
+
+/// A managed node, in AWS's words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ManagedNode {
+    /// `InstanceId`.
+    pub id: String,
+    /// `Name`, which hybrid nodes get by their activation. The Name tag of an EC2 instance is not here.
+    pub name: Option<String>,
+    /// `ComputerName`: what the machine calls itself, as a rule its whole host name.
+    pub computer_name: Option<String>,
+    /// `IPAddress`, IPv4 or IPv6.
+    pub address: Option<String>,
+    /// `PlatformType`: Linux, Windows or MacOS.
+    pub platform_type: Option<String>,
+    /// `PlatformName`.
+    pub platform_name: Option<String>,
+    /// `PlatformVersion`.
+    pub platform_version: Option<String>,
+    /// `AgentVersion`.
+    pub agent_version: Option<String>,
+    /// `ResourceType`: EC2Instance or ManagedInstance.
+    pub resource_type: Option<String>,
+    /// `PingStatus`.
+    pub ping: Ping,
+    /// `LastPingDateTime`.
+    pub last_ping: Option<SystemTime>,
+}
+
+/// How the agent's connection to Systems Manager is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ping {
+    /// It answers.
+    Online,
+    /// It has not been heard of for some minutes.
+    ConnectionLost,
+    /// It has not been heard of for long. AWS calls this status deprecated.
+    Inactive,
+    /// A status that is not known here.
+    Other(String),
+}
+
+impl Ping {
+    /// AWS's word for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Online => "Online",
+            Self::ConnectionLost => "ConnectionLost",
+            Self::Inactive => "Inactive",
+            Self::Other(status) => status,
+        }
+    }
+}
+
+/// Some of the nodes that were asked for. A page may be empty though more follow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// The nodes.
+    pub nodes: Vec<ManagedNode>,
+    /// What to ask for the next page with; none after the last.
+    pub next: Option<String>,
+}
+
+/// The list of one account's nodes in one region.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    aws: Aws,
+    client: Client,
+    backoff: Duration,
+}
+
+impl Inventory {
+    /// The list with this region, endpoint and these credentials. Nothing is sent yet.
+    pub fn new(aws: &Aws) -> Self {
+        Self { aws: aws.clone(), client: Client::new(aws.sdk()), backoff: BACKOFF }
+    }
+
+    /// One page; `next` is that of the page before.
+    ///
+    /// # Errors
+    /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
+    pub async fn page(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Error> {
+        self.ask(filter, next).await.map_err(|fault| fault.error)
+    }
+
+    /// All nodes that were asked for, as far as they are followed.
+    ///
+    /// # Errors
+    /// As for [`Self::page`].
+    pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, Error> {
+        let mut nodes = Vec::new();
+        // A node that moves to a later page while the list is read is in both.
+        let mut seen = HashSet::new();
+        let mut pages = self.pages(filter);
+        while let Some(page) = pages.next().await? {
+            nodes.extend(page.into_iter().filter(|node| seen.insert(node.id.clone())));
+        }
+        Ok(nodes)
+    }
+
+    /// The pages of what is asked for, one after the other.
+    pub fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
+        Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES }
+    }
+
+    /// The node with this id, if Systems Manager knows it.
+    ///
+    /// # Errors
+    /// As for [`Self::page`].
+    pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, Error> {
+        let mut next = None;
+        loop {
+            let page = match self.ask(Filter::Id(id), next).await {
+                Ok(page) => page,
+                // Ids that it does not know are an empty list to the service at times, and an error at others.
+                Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
+                Err(fault) => return Err(fault.error),
+            };
+            if let Some(node) = page.nodes.into_iter().find(|node| node.id == id) {
+                return Ok(Some(node));
+            }
+            next = page.next;
+            if next.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn ask(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Fault> {
+        let filters = filters(filter).map_err(|error| Fault { kind: Kind::Lasting, error })?;
+        let send = || {
+            let request = self.client.describe_instance_information().max_results(PAGE);
+            request.set_filters(filters.clone()).set_next_token(next.clone()).send()
+        };
+        let again = |kind| matches!(kind, Kind::Throttled | Kind::Passing);
+        let attempts = Attempts { limit: ATTEMPTS, backoff: self.backoff };
+        let answer = repeat(&self.aws, Call::DescribeInstanceInformation, attempts, again, send).await?;
+        let nodes: Vec<_> =
+            answer.instance_information_list.unwrap_or_default().into_iter().filter_map(managed_node).collect();
+        tracing::debug!(nodes = nodes.len(), more = answer.next_token.is_some(), "nodes listed");
+        Ok(Page { nodes, next: answer.next_token.filter(|token| !token.is_empty()) })
+    }
+}
+
+/// The pages of one list.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    inventory: &'a Inventory,
+    filter: Filter<'a>,
+    /// How to ask for the next page, if there is one.
+    next: Option<Option<String>>,
+    left: usize,
+}
+
+impl Pages<'_> {
+    /// The next page's nodes; none after the last.
+    ///
+    /// # Errors
+    /// As for [`Inventory::page`].
+    pub async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, Error> {
+        let Some(next) = self.next.take().filter(|_| self.left > 0) else { return Ok(None) };
+        self.left -= 1;
+        let page = self.inventory.page(self.filter, next).await?;
+        self.next = page.next.map(Some);
+        Ok(Some(page.nodes))
+    }
+}
+
+fn filters(filter: Filter<'_>) -> Result<Option<Vec<InstanceInformationStringFilter>>, Error> {
+    let one = |key: String, value: &str| {
+        InstanceInformationStringFilter::builder().key(key).values(value).build().map_err(|error| {
+            Error::new(ExitStatus::Config, format!("the SDK refuses a filter: {error}"), "report this as a bug")
+        })
+    };
+    match filter {
+        Filter::All => Ok(None),
+        Filter::Id(id) => Ok(Some(vec![one("InstanceIds".to_owned(), id)?])),
+        Filter::Tags(tags) => {
+            tags.iter().map(|tag| one(format!("tag:{}", tag.key), &tag.value)).collect::<Result<_, _>>().map(Some)
+        }
+    }
+}
+
+/// A node of the answer; one without an id is of no use.
+fn managed_node(answer: InstanceInformation) -> Option<ManagedNode> {
+    let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    Some(ManagedNode {
+        id: some(answer.instance_id)?,
+        name: some(answer.name),
+        computer_name: some(answer.computer_name),
+        address: some(answer.ip_address),
+        platform_type: answer.platform_type.map(|kind| kind.as_str().to_owned()),
+        platform_name: some(answer.platform_name),
+        platform_version: some(answer.platform_version),
+        agent_version: some(answer.agent_version),
+        resource_type: answer.resource_type.map(|kind| kind.as_str().to_owned()),
+        ping: match answer.ping_status {
+            Some(PingStatus::Online) => Ping::Online,
+            Some(PingStatus::ConnectionLost) => Ping::ConnectionLost,
+            Some(PingStatus::Inactive) => Ping::Inactive,
+            Some(status) => Ping::Other(status.as_str().to_owned()),
+            None => Ping::Other("unknown".to_owned()),
+        },
+        last_ping: answer.last_ping_date_time.and_then(|time| time.try_into().ok()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::test_support::Service;
+
+    async fn inventory(service: &Service) -> Inventory {
+        let aws = service.aws("").await;
+        let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
+        Inventory { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1) }
+    }
+
+    #[tokio::test]
+    async fn pages_are_followed_even_if_one_is_empty() {
+        let service = Service::answering([
+            (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"PingStatus":"Online"}],"NextToken":"a"}"#),
+            (200, r#"{"InstanceInformationList":[],"NextToken":"b"}"#),
+            (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"InstanceId":"i-2"}],"NextToken":""}"#),
+        ]);
+        let tags = ["Name=web".parse().unwrap(), "Stage=x=y".parse().unwrap()];
+        let nodes = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();
+        assert_eq!(nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["i-1", "i-2"]);
+        let filters = r#""Filters":[{"Key":"tag:Name","Values":["web"]},{"Key":"tag:Stage","Values":["x=y"]}]"#;
+        assert_eq!(
+            service.requests(),
+            [
+                format!(r#"DescribeInstanceInformation {{{filters},"MaxResults":50}}"#),
+                format!(r#"DescribeInstanceInformation {{{filters},"MaxResults":50,"NextToken":"a"}}"#),
+                format!(r#"DescribeInstanceInformation {{{filters},"MaxResults":50,"NextToken":"b"}}"#),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_node_has_what_the_service_says() {
+        let service = Service::answering([(
+            200,
+            r#"{"InstanceInformationList":[{"InstanceId":"mi-1","Name":"office","ComputerName":"pc.example.com",
+                "IPAddress":"10.0.1.17","PlatformType":"Linux","PlatformName":"Ubuntu","PlatformVersion":"24.04",
+                "AgentVersion":"3.3.987.0","ResourceType":"ManagedInstance","PingStatus":"ConnectionLost",
+                "LastPingDateTime":1795435200.5}]}"#,
+        )]);
+        let some = |text: &str| Some(text.to_owned());
+        let expected = ManagedNode {
+            id: "mi-1".to_owned(),
+            name: some("office"),
+            computer_name: some("pc.example.com"),
+            address: some("10.0.1.17"),
+            platform_type: some("Linux"),
+            platform_name: some("Ubuntu"),
+            platform_version: some("24.04"),
+            agent_version: some("3.3.987.0"),
+            resource_type: some("ManagedInstance"),
+            ping: Ping::ConnectionLost,
+            last_ping: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_435_200_500)),
+        };
+        assert_eq!(inventory(&service).await.node("mi-1").await.unwrap(), Some(expected));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_id_is_no_node_however_the_service_says_it() {
+        for (status, answer) in [
+            (200, r#"{"InstanceInformationList":[]}"#),
+            (200, "{}"),
+            (400, r#"{"__type":"InvalidInstanceId","message":"i-1"}"#),
+        ] {
+            let service = Service::answering([(status, answer)]);
+            assert_eq!(inventory(&service).await.node("i-1").await, Ok(None), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_never_ends_is_left() {
+        let service = Service::answering([(200, r#"{"InstanceInformationList":[],"NextToken":"again"}"#); MAX_PAGES]);
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        assert_eq!(service.requests().len(), MAX_PAGES);
+    }
+
+    #[tokio::test]
+    async fn throttling_and_failures_are_repeated_and_denial_is_not() {
+        let refusal = |code: &str| format!(r#"{{"__type":"{code}","message":"m"}}"#);
+        let (throttled, denied) = (refusal("ThrottlingException"), refusal("AccessDeniedException"));
+        let service = Service::answering([(400, throttled.as_str()), (500, "{}"), (200, "{}")]);
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        let service = Service::answering([(400, denied.as_str())]);
+        let error = inventory(&service).await.all(Filter::All).await.unwrap_err();
+        assert_eq!(error.status, ExitStatus::Denied);
+        assert!(error.hint.starts_with("IAM must allow ssm:DescribeInstanceInformation on *"), "{error:?}");
+    }
+}

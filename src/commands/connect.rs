@@ -1,0 +1,197 @@
+//! To connect: finds the node, starts a session on it, pushing a key and waiting for it if asked to, and hands over to
+//! the tunnel.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use super::{sign_in::sign_in, waiting::Waiting};
+use crate::{
+    aws::{Aws, InstanceConnect, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why, check_target},
+    cli::{Connection, PushKey},
+    error::{Error, ExitStatus},
+    lookup::{Lookup, NotConnected, NotFound},
+    target::{Alias, Node},
+    tunnel,
+};
+
+/// How long the service may take to say why a node is not connected. A reason is worth a moment, not a minute: the error
+/// waits for it.
+const EXPLANATION: Duration = Duration::from_secs(5);
+
+/// Carries stdin and stdout to a port of the node.
+///
+/// # Errors
+/// Says what failed, and has ended the session if it was started.
+pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
+    sign_in(aws).await?;
+    let hurry = Notify::new();
+    let starter = Starter {
+        sessions: Sessions::new(aws),
+        lookup: OnceCell::new(),
+        unclaimed: RefCell::default(),
+        aws,
+        connection,
+    };
+    let settings = tunnel::Settings {
+        connect_timeout: connection.wait + connection.connect_timeout,
+        resume_timeout: connection.resume_timeout,
+        paced: connection.paced,
+    };
+    let result = tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, &settings).await;
+    if let Some(session_id) = starter.unclaimed.take() {
+        tunnel::end_by_api(&starter.sessions, &session_id).await;
+    }
+    result
+}
+
+/// Starts the session.
+struct Starter<'a> {
+    aws: &'a Aws,
+    connection: &'a Connection,
+    sessions: Sessions,
+    /// Made when it is first needed: an id that is connected needs none.
+    lookup: OnceCell<Lookup>,
+    /// A session that has been started while the key is still on its way: whoever gives up then has to end it.
+    unclaimed: RefCell<Option<String>>,
+}
+
+/// A key on its way to one instance after another.
+struct Pushing<'a> {
+    connect: InstanceConnect,
+    user: &'a str,
+    public_key: String,
+}
+
+/// A node as far as it is known.
+struct Found {
+    id: String,
+    /// What the service says of it, if it was asked.
+    node: Option<ManagedNode>,
+}
+
+/// An attempt that came to nothing.
+struct Failure {
+    error: Error,
+    /// Whether another attempt may fare better, because the node is only starting.
+    may_pass: bool,
+    /// The node that is not connected.
+    away: Option<Found>,
+}
+
+impl From<NotFound> for Failure {
+    fn from(NotFound { error, may_appear }: NotFound) -> Self {
+        Self { error, may_pass: may_appear, away: None }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, may_pass: false, away: None }
+    }
+}
+
+impl Starter<'_> {
+    async fn start(&self, hurry: &Notify) -> Result<Session, Error> {
+        let pushing = match &self.connection.push_key {
+            Some(push_key) => Some(self.prepare(push_key).await?),
+            None => None,
+        };
+        let waiting = Waiting::new(&self.connection.host, self.connection.wait, hurry);
+        loop {
+            let failure = match self.attempt(pushing.as_ref()).await {
+                Ok(session) => {
+                    self.unclaimed.take();
+                    return Ok(session);
+                }
+                Err(failure) => failure,
+            };
+            if !failure.may_pass || !waiting.pause().await {
+                return Err(self.explain(failure).await);
+            }
+        }
+    }
+
+    fn lookup(&self) -> &Lookup {
+        self.lookup.get_or_init(|| Lookup::new(self.aws))
+    }
+
+    /// Reads the key to push, before anything is asked of AWS.
+    async fn prepare<'a>(&self, PushKey { key, user }: &'a PushKey) -> Result<Pushing<'a>, Error> {
+        if let Node::Id(id) = &self.connection.node {
+            check_target(id)?;
+        }
+        Ok(Pushing { connect: InstanceConnect::new(self.aws), user, public_key: key.read().await? })
+    }
+
+    async fn attempt(&self, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
+        match &self.connection.node {
+            Node::Id(id) => self.ask(Found { id: id.clone(), node: None }, pushing).await,
+            Node::Alias(alias) => self.attempt_alias(alias, pushing).await,
+        }
+    }
+
+    /// Tries the id that the name led to a moment ago, and asks for the name if that is not connected any more.
+    async fn attempt_alias(&self, alias: &Alias, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
+        if let Some(id) = self.lookup().recall(alias) {
+            tracing::info!(%alias, id, "looked up a moment ago");
+            match self.ask(Found { id, node: None }, pushing).await {
+                Err(Failure { away: Some(_), .. }) => self.lookup().forget(alias),
+                settled => return settled,
+            }
+        }
+        let node = self.lookup().find(alias).await?;
+        let session = self.ask(Found { id: node.id.clone(), node: Some(node.clone()) }, pushing).await?;
+        self.lookup().remember(alias, &node.id);
+        Ok(session)
+    }
+
+    /// Asks for a session, and pushes the key meanwhile: both have to be there before the first byte of SSH.
+    async fn ask(&self, found: Found, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
+        if pushing.is_some() {
+            check_target(&found.id)?;
+        }
+        let request = StartRequest {
+            target: found.id.clone(),
+            document: self.connection.document.clone(),
+            parameters: self.connection.parameters.clone(),
+            reason: self.connection.reason.clone(),
+        };
+        let start = async {
+            let session = self.sessions.start(&request).await?;
+            self.unclaimed.replace(Some(session.id.clone()));
+            Ok(session)
+        };
+        let push = async {
+            match pushing {
+                Some(Pushing { connect, user, public_key }) => connect.push_key(&found.id, user, public_key).await,
+                None => Ok(()),
+            }
+        };
+        match tokio::join!(start, push) {
+            (Ok(session), Ok(())) => Ok(session),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(NotStarted { error, why }), _) => {
+                Err(Failure { error, may_pass: why == Why::NotConnected, away: (why != Why::Other).then_some(found) })
+            }
+        }
+    }
+
+    /// Why the node is not connected, if that is what failed and the service tells.
+    async fn explain(&self, Failure { error, may_pass, away }: Failure) -> Error {
+        let Some(Found { id, node }) = away.filter(|_| may_pass) else { return error };
+        let why = match node {
+            Some(node) => NotConnected::Known(Box::new(node)),
+            None => match timeout(EXPLANATION, self.lookup().inventory().node(&id)).await {
+                Ok(Ok(Some(node))) => NotConnected::Known(Box::new(node)),
+                Ok(Ok(None)) => NotConnected::Unknown,
+                Ok(Err(why)) if why.status == ExitStatus::Denied => NotConnected::NotPermitted,
+                Ok(Err(_)) | Err(_) => NotConnected::NotAnswered,
+            },
+        };
+        why.explain(error, &id, &self.aws.region, SystemTime::now())
+    }
+}

@@ -1,0 +1,15 @@
+//! What can be asked of the program, one file each: to connect, to check the way, to list the nodes.
+//!
+//! They join the other rooms, and leave the printing of errors to `main`.
+
+mod check;
+mod connect;
+mod list;
+mod probe;
+mod sign_in;
+mod steps;
+mod waiting;
+
+pub use check::check;
+pub use connect::connect;
+pub use list::list;

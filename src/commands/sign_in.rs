@@ -1,0 +1,31 @@
+//! To sign in: credentials are found while nothing else is under way.
+
+use crate::{
+    aws::Aws,
+    error::{Error, ExitStatus},
+    stdio::Signals,
+};
+
+/// Finds the credentials. Whoever is asked for an MFA code takes the time that it takes: no limit of the session counts
+/// it.
+///
+/// # Errors
+/// Those of [`Aws::sign_in`], and a signal that came first.
+pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        signed_in = aws.sign_in() => signed_in,
+        // Not started if there are credentials at once, as there mostly are.
+        signal = first_signal() => {
+            let message = format!("{} came before there were credentials", signal?);
+            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
+        }
+    }
+}
+
+async fn first_signal() -> Result<&'static str, Error> {
+    let mut signals = Signals::listen().map_err(|cause| {
+        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
+    })?;
+    Ok(signals.next().await)
+}

@@ -1,0 +1,71 @@
+//! The lines of `--check`: a tick or a cross for each step, the cure below the cross, and the status of the first one.
+//!
+//! It must not know what the steps do.
+
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    time::Instant,
+};
+
+use crate::error::{Error, ExitStatus, printable};
+
+/// Wide enough for the longest name of a step, "configuration", and two spaces.
+const NAME_WIDTH: usize = 15;
+
+/// The steps so far.
+#[derive(Debug)]
+pub(super) struct Steps {
+    first: Cell<ExitStatus>,
+}
+
+impl Steps {
+    /// Begins with a line that says what is checked.
+    pub(super) fn start(what: &str) -> Self {
+        say(&format!("ssm-proxy {}: {}", env!("CARGO_PKG_VERSION"), printable(what)));
+        Self { first: Cell::new(ExitStatus::Ended) }
+    }
+
+    /// The status of the first step that failed; 0 if none did.
+    pub(super) fn status(&self) -> ExitStatus {
+        self.first.get()
+    }
+
+    /// A step that works.
+    pub(super) fn passed(&self, name: &str, text: &str) {
+        line('✓', name, text);
+    }
+
+    /// A step that works, and has taken the time since `begun`.
+    pub(super) fn passed_in(&self, name: &str, text: &str, begun: Instant) {
+        line('✓', name, &format!("{text} ({} ms)", begun.elapsed().as_millis()));
+    }
+
+    /// A step that is not taken, which is no failure.
+    pub(super) fn skipped(&self, name: &str, text: &str) {
+        line('-', name, text);
+    }
+
+    /// A step that does not work, and what to do about it.
+    pub(super) fn failed(&self, name: &str, error: &Error) {
+        if self.first.get() == ExitStatus::Ended {
+            self.first.set(error.status);
+        }
+        line('✗', name, &error.message);
+        line(' ', "", &format!("hint: {}", error.hint));
+    }
+
+    /// What a step brought, or its failure.
+    pub(super) fn take<T>(&self, name: &str, result: Result<T, Error>) -> Option<T> {
+        result.inspect_err(|error| self.failed(name, error)).ok()
+    }
+}
+
+fn line(mark: char, name: &str, text: &str) {
+    say(&format!("{mark} {name:NAME_WIDTH$}{}", printable(text)));
+}
+
+fn say(line: &str) {
+    // A reader that is gone has seen enough; the status still tells.
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}

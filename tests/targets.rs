@@ -1,0 +1,480 @@
+//! Targets that people can type: names, addresses, tags, with region and profile behind them; and waiting for them.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fixtures::standin::options::{EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY};
+use fixtures::standin::{ApiFault, ApiRule, Node, Options};
+use fixtures::{Bench, Done, HOST, Setup, Signal, Tool};
+
+const DESCRIBE: &str = "DescribeInstanceInformation";
+
+fn bench_with(nodes: impl IntoIterator<Item = Node>) -> Bench {
+    let standin = Options { nodes: nodes.into_iter().collect(), ..Options::default() };
+    Bench::with(Setup { standin, ..Setup::default() })
+}
+
+fn rule(operation: &str, fault: ApiFault, times: u32) -> ApiRule {
+    ApiRule { operation: operation.to_owned(), fault, skip: 0, times }
+}
+
+/// A node whose tag and computer name differ, so that it is clear which of them was found.
+fn node(id: &str, tag: &str, computer_name: &str, address: &str) -> Node {
+    Node { computer_name: computer_name.to_owned(), ip_address: address.to_owned(), ..Node::online(id, tag) }
+}
+
+fn offline(node: Node) -> Node {
+    Node { ping_status: "ConnectionLost".to_owned(), last_ping: Duration::from_secs(3 * 3600 + 5), ..node }
+}
+
+/// The ids that sessions were started on.
+fn targets(bench: Bench) -> Vec<String> {
+    bench.finish().sessions.into_iter().map(|session| session.target).collect()
+}
+
+#[track_caller]
+fn says(done: Done, code: i32, stderr: &str) {
+    let done = done.code(code);
+    assert_eq!(done.stderr, stderr, "{done}");
+    assert!(done.stdout.is_empty() || done.text().starts_with("SSH-"), "{done}");
+}
+
+// ----- region and profile --------------------------------------------------------------------------------------------
+
+#[test]
+fn ssh_takes_region_and_profile_from_the_host() {
+    let bench = Bench::open();
+    let folder = bench.user().home().join(".aws");
+    fs::create_dir(&folder).unwrap();
+    let config = format!(
+        "[profile Prod.Admin]\naws_access_key_id = {EXAMPLE_ACCESS_KEY_ID}\n\
+         aws_secret_access_key = {EXAMPLE_SECRET_ACCESS_KEY}\n"
+    );
+    fs::write(folder.join("config"), config).unwrap();
+    // All of these are wrong for the stand-in; what the host says comes before them. ssh writes it in lower case.
+    let elsewhere = |tool: Tool| {
+        tool.env("AWS_REGION", "eu-central-1").env("AWS_ACCESS_KEY_ID", "AKIAWRONG").env("AWS_PROFILE", "nobody")
+    };
+    let _ = elsewhere(bench.ssh()).args([&format!("{HOST}.us-east-1.Prod.Admin"), "true"]).run().ok();
+    let flags = ["--region", "eu-west-1", "--profile", "nobody"];
+    let host = format!("{HOST}.us-east-1.prod.admin");
+    let _ = elsewhere(bench.proxy()).args(flags).arg(host).run().ok();
+    assert_eq!(targets(bench), [HOST, HOST]);
+}
+
+#[test]
+fn a_profile_that_is_none_is_named() {
+    let bench = Bench::open();
+    let host = format!("{HOST}.us-east-1.nobody");
+    let done = bench.proxy().arg(&host).run();
+    let config = bench.user().home().join(".aws/config");
+    says(
+        done,
+        78,
+        &format!(
+            "ssm-proxy: {host}: there is no AWS profile \"nobody\"\n  hint: {} has no profiles; \
+             `aws configure --profile nobody` writes one\n",
+            config.display()
+        ),
+    );
+    bench.finish();
+}
+
+// ----- names ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn ssh_finds_a_node_by_its_name_tag_as_it_is_typed() {
+    let bench = bench_with([node("i-0aa", "Web-1", "ip-10-0-1-17.ec2.internal", "10.0.1.17")]);
+    let done = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy %n %p", "Web-1", "echo in"]).run().ok();
+    assert_eq!((done.text().as_str(), done.stderr.as_str()), ("in\n", ""));
+    assert_eq!(targets(bench), ["i-0aa"]);
+}
+
+#[test]
+fn a_node_has_many_names() {
+    let bench = bench_with([
+        node("i-0aa", "Web-1", "ip-10-0-1-17.ec2.internal", "10.0.1.17"),
+        node("i-0bb", "Web 2", "EC2AMAZ-0BB.corp.example", "2001:db8::17"),
+        Node { name: Some("Office".to_owned()), ..node("mi-0cc", "x", "pc-7", "192.168.0.7") },
+    ]);
+    let names = [
+        ("Web-1.us-east-1", "i-0aa"),
+        ("IP-10-0-1-17.EC2.INTERNAL", "i-0aa"),
+        ("ip-10-0-1-17", "i-0aa"),
+        ("10.0.1.17", "i-0aa"),
+        ("10.0.1.17.us-east-1", "i-0aa"),
+        ("Web 2", "i-0bb"),
+        ("ec2amaz-0bb", "i-0bb"),
+        ("ec2amaz-0bb.corp.example.us-east-1", "i-0bb"),
+        ("2001:DB8:0::17", "i-0bb"),
+        ("office", "mi-0cc"),
+        ("PC-7", "mi-0cc"),
+    ];
+    for (name, _) in names {
+        // Each way is looked up: none may come from the cache.
+        let _ = bench.proxy().env("XDG_CACHE_HOME", "/dev/null").arg(name).run().ok();
+    }
+    assert_eq!(targets(bench), names.map(|(_, id)| id));
+}
+
+#[test]
+fn the_one_that_is_online_is_taken() {
+    let bench = bench_with([
+        offline(node("i-0aa", "web", "a", "10.0.0.1")),
+        node("i-0bb", "web", "b", "10.0.0.2"),
+        offline(node("i-0cc", "web", "c", "10.0.0.3")),
+    ]);
+    let _ = bench.proxy().arg("web").run().ok();
+    assert_eq!(targets(bench), ["i-0bb"]);
+}
+
+#[test]
+fn the_list_is_read_to_the_first_page_that_decides() {
+    let nodes = (0..120).map(|n| node(&format!("i-{n:03}"), "tag", &format!("host-{n}"), &format!("10.0.2.{n}")));
+    let bench = bench_with(nodes);
+    let asked = |bench: &Bench| bench.server().report().calls_of(DESCRIBE);
+    let _ = bench.proxy().arg("10.0.2.60").run().ok();
+    assert_eq!(asked(&bench), 2, "an address is no tag, and it is on the second page of 50");
+    let _ = bench.proxy().arg("host-7").run().ok();
+    assert_eq!(asked(&bench), 2 + 3 + 1, "all pages are asked for the tag, and one for the name");
+    assert_eq!(targets(bench), ["i-060", "i-007"]);
+}
+
+#[test]
+fn tags_select_a_node() {
+    let tagged = |id: &str, tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Node { tags, ..Node::online(id, "x") }
+    };
+    let bench = bench_with([
+        tagged("i-0aa", &[("Role", "web"), ("Stage", "dev")]),
+        tagged("i-0bb", &[("Role", "web"), ("Stage", "prod")]),
+    ]);
+    let tags = ["--tag", "Role=web", "--tag", "Stage=prod"];
+    let _ = bench.proxy().args(tags).run().ok();
+    // In ssh_config, where %h is there in any case.
+    let command = "ProxyCommand=ssm-proxy --tag Role=web --tag Stage=prod %h %p";
+    let _ = bench.ssh().args(["-o", command, "build", "true"]).run().ok();
+    assert_eq!(targets(bench), ["i-0bb", "i-0bb"]);
+}
+
+#[test]
+fn throttling_delays_a_look_up_and_no_more() {
+    let standin = Options {
+        nodes: vec![Node::online("i-0aa", "web")],
+        api_rules: vec![rule(DESCRIBE, ApiFault::Throttling, 2)],
+        ..Options::default()
+    };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    let _ = bench.proxy().arg("web").run().ok();
+    assert_eq!(targets(bench), ["i-0aa"]);
+}
+
+// ----- the cache -----------------------------------------------------------------------------------------------------
+
+fn cache(bench: &Bench) -> PathBuf {
+    bench.user().home().join(".cache/ssm-proxy/names")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn an_id_costs_no_look_up() {
+    let bench = Bench::open();
+    let _ = bench.proxy().arg(HOST).run().ok();
+    assert!(!bench.user().home().join(".cache").exists());
+    assert_eq!(bench.finish().calls_of(DESCRIBE), 0);
+}
+
+#[test]
+fn a_name_is_looked_up_once_in_a_while() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = bench_with([Node::online("i-0aa", "web")]);
+    for _ in 0..3 {
+        let _ = bench.proxy().arg("web").run().ok();
+    }
+    assert_eq!(bench.server().report().calls_of(DESCRIBE), 1);
+    let files = entries(&cache(&bench));
+    let modes: Vec<_> = files.iter().map(|file| fs::metadata(file).unwrap().permissions().mode() & 0o777).collect();
+    assert_eq!(modes, [0o600]);
+    let text = fs::read_to_string(files.first().unwrap()).unwrap();
+    assert!(text.contains("i-0aa") && !text.contains("web") && !text.contains(EXAMPLE_ACCESS_KEY_ID), "{text}");
+    // What the answer depends on is asked for anew.
+    let _ = bench.proxy().args(["--tag", "Name=web"]).run().ok();
+    assert_eq!(bench.server().report().calls_of(DESCRIBE), 2);
+    assert_eq!(targets(bench), ["i-0aa"; 4]);
+}
+
+#[test]
+fn a_machine_that_was_replaced_is_found_again() {
+    let bench = bench_with([Node::online("i-0aa", "web")]);
+    let _ = bench.proxy().arg("web").run().ok();
+    bench.control().put_node(offline(Node::online("i-0aa", "web")));
+    bench.control().put_node(Node::online("i-0bb", "web"));
+    let _ = bench.proxy().arg("web").run().ok();
+    let _ = bench.proxy().arg("web").run().ok();
+    assert_eq!(bench.server().report().calls_of(DESCRIBE), 2, "the new one is remembered");
+    assert_eq!(targets(bench), ["i-0aa", "i-0bb", "i-0bb"]);
+}
+
+#[test]
+fn a_node_that_is_not_reached_is_not_remembered() {
+    let bench = bench_with([offline(Node::online("i-0aa", "web"))]);
+    let _ = bench.proxy().arg("web").run().code(69);
+    assert!(!cache(&bench).exists());
+    bench.finish();
+}
+
+// ----- errors --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_name_that_is_not_found() {
+    let bench = bench_with([
+        node("i-0aa", "x", "web-1.ec2.internal", "10.0.1.1"),
+        node("i-0bb", "y", "web-2", "10.0.1.2"),
+        node("i-0cc", "z", "db", "10.0.1.3"),
+    ]);
+    let missing = "no managed node in us-east-1 has this name, computer name or address";
+    says(
+        bench.proxy().arg("wbe-1").run(),
+        68,
+        &format!(
+            "ssm-proxy: wbe-1: {missing}\n  hint: did you mean web-1 (i-0aa)? \
+             ssm-proxy --list --region us-east-1 shows all\n"
+        ),
+    );
+    says(
+        bench.proxy().arg("mail").run(),
+        68,
+        &format!(
+            "ssm-proxy: mail: {missing}\n  hint: ssm-proxy --list --region us-east-1 shows what there is; the case of \
+             Name tags counts, and ssh lower-cases %h: write %n in ssh_config\n"
+        ),
+    );
+    says(
+        bench.proxy().args(["--tag", "Role=Web", "build"]).run(),
+        68,
+        "ssm-proxy: build: no managed node in us-east-1 has the tag Role=Web\n  hint: check the tag's spelling, whose \
+         case counts, and --region and --profile\n",
+    );
+    assert!(bench.finish().sessions.is_empty());
+    let bench = Bench::open();
+    says(
+        bench.proxy().arg("web").run(),
+        68,
+        "ssm-proxy: web: there are no managed nodes in us-east-1\n  hint: check --region and --profile\n",
+    );
+    bench.finish();
+}
+
+#[test]
+fn a_name_of_several_nodes() {
+    let twins =
+        || [node("i-0aa", "web", "a.ec2.internal", "10.0.1.1"), node("i-0bb", "web", "b.ec2.internal", "10.0.1.2")];
+    let hint = "give the id of the one you mean, or --tag KEY=VALUE with a tag that only it has";
+    let bench = bench_with(twins());
+    says(
+        bench.proxy().arg("web").run(),
+        68,
+        &format!(
+            "ssm-proxy: web: 2 managed nodes in us-east-1 fit, all online: i-0aa (a.ec2.internal, 10.0.1.1, Online), \
+             i-0bb (b.ec2.internal, 10.0.1.2, Online)\n  hint: {hint}\n"
+        ),
+    );
+    assert!(bench.finish().sessions.is_empty());
+    let bench = bench_with(twins().map(offline));
+    says(
+        bench.proxy().arg("web").run(),
+        68,
+        &format!(
+            "ssm-proxy: web: 2 managed nodes in us-east-1 fit, none online: i-0aa (a.ec2.internal, 10.0.1.1, \
+             ConnectionLost), i-0bb (b.ec2.internal, 10.0.1.2, ConnectionLost)\n  hint: {hint}\n"
+        ),
+    );
+    assert!(bench.finish().sessions.is_empty());
+}
+
+#[test]
+fn a_look_up_that_is_not_permitted() {
+    let standin = Options { api_rules: vec![rule(DESCRIBE, ApiFault::AccessDenied, u32::MAX)], ..Options::default() };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    says(
+        bench.proxy().arg("web").run(),
+        77,
+        "ssm-proxy: web: DescribeInstanceInformation is not permitted (AccessDeniedException: User: \
+         arn:aws:iam::111122223333:user/standin is not authorized to perform: ssm:DescribeInstanceInformation on \
+         resource: arn:aws:ssm:us-east-1:111122223333:* because no identity-based policy allows the \
+         ssm:DescribeInstanceInformation action)\n  hint: IAM must allow ssm:DescribeInstanceInformation on *; an \
+         instance id in place of a name needs no look-up\n",
+    );
+    bench.finish();
+}
+
+#[test]
+fn a_node_that_is_not_connected() {
+    let gone = Node {
+        ping_status: "Inactive".to_owned(),
+        last_ping: Duration::from_secs(9 * 86_400),
+        ..Node::online("i-0cc", "c")
+    };
+    let standin = Options {
+        nodes: vec![
+            offline(Node::online("i-0aa", "a")),
+            offline(Node::online("mi-0bb", "b")),
+            gone,
+            Node::online("i-0dd", "d"),
+        ],
+        not_connected: ["i-0dd", "i-0ee"].map(str::to_owned).into(),
+        ..Options::default()
+    };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    for (host, message, hint) in [
+        (
+            "i-0aa",
+            "i-0aa is stopped or has lost its connection, last seen 3 h ago",
+            "start it (aws ec2 start-instances --region us-east-1 --instance-ids i-0aa), or check its network and its \
+             SSM Agent; --wait waits until it is back",
+        ),
+        (
+            "b",
+            "mi-0bb is stopped or has lost its connection, last seen 3 h ago",
+            "start it, or check its network and its SSM Agent; --wait waits until it is back",
+        ),
+        (
+            "i-0cc",
+            "the SSM Agent of i-0cc is gone (ping status Inactive), last seen 9 d ago",
+            "install or restart amazon-ssm-agent on the node; a hybrid node may have to be registered again",
+        ),
+        (
+            "i-0ee",
+            "i-0ee is not known to Systems Manager in us-east-1: its agent never registered",
+            "check the id, --region and --profile; the node needs a running SSM Agent, the policy \
+             AmazonSSMManagedInstanceCore in its role, and a way to the endpoints of ssm and ssmmessages",
+        ),
+    ] {
+        let before = bench.server().report().calls_of(DESCRIBE);
+        says(bench.proxy().arg(host).run(), 69, &format!("ssm-proxy: {host}: {message}\n  hint: {hint}\n"));
+        if host.starts_with("i-") {
+            assert_eq!(bench.server().report().calls_of(DESCRIBE), before + 1, "one question");
+        }
+    }
+    let done = bench.proxy().arg("i-0dd").run().code(69);
+    let (message, hint) = done.stderr.split_once('\n').unwrap_or_default();
+    assert!(message.starts_with("ssm-proxy: i-0dd: i-0dd is online, last seen "), "{done}");
+    assert!(message.ends_with(" s ago, but its agent has no connection to Session Manager"), "{done}");
+    assert_eq!(
+        hint,
+        "  hint: check that the node reaches ssmmessages (endpoint, security group), and restart its SSM Agent\n"
+    );
+    bench.finish();
+}
+
+#[test]
+fn a_node_that_is_not_connected_and_may_not_be_asked_about() {
+    for (fault, why) in [(ApiFault::AccessDenied, "is not permitted"), (ApiFault::ServerError, "gives no answer")] {
+        let standin = Options {
+            not_connected: vec![HOST.to_owned()],
+            api_rules: vec![rule(DESCRIBE, fault, u32::MAX)],
+            ..Options::default()
+        };
+        let bench = Bench::with(Setup { standin, ..Setup::default() });
+        says(
+            bench.proxy().arg(HOST).run(),
+            69,
+            &format!(
+                "ssm-proxy: {HOST}: not connected to Session Manager in us-east-1 (TargetNotConnected: {HOST} is not \
+                 connected.); why is not known, as ssm:DescribeInstanceInformation {why}\n  hint: check that it runs, \
+                 that its SSM Agent is online (aws ssm describe-instance-information --region us-east-1), and that \
+                 account and region are the right ones\n"
+            ),
+        );
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_tag_that_is_none() {
+    let bench = Bench::open();
+    says(
+        bench.proxy().args(["--tag", "web"]).run(),
+        2,
+        "error: invalid value 'web' for '--tag <KEY=VALUE>': expected KEY=VALUE, such as Role=web\n\n\
+         For more information, try '--help'.\n",
+    );
+    bench.finish();
+}
+
+// ----- waiting -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn ssh_waits_for_a_node_that_is_starting() {
+    let standin =
+        Options { api_rules: vec![rule("StartSession", ApiFault::TargetNotConnected, 2)], ..Options::default() };
+    let bench = Bench::with(Setup { standin, proxy_command: "ssm-proxy --wait %h %p", ..Setup::default() });
+    let done = bench.ssh().args([HOST, "echo in"]).run().ok();
+    assert_eq!((done.text().as_str(), done.stderr.as_str()), ("in\n", ""), "nothing is said where nobody looks");
+    let report = bench.finish();
+    assert_eq!((report.calls_of("StartSession"), report.calls_of(DESCRIBE)), (3, 0));
+}
+
+#[test]
+fn a_name_that_is_not_there_yet_is_waited_for() {
+    let bench = Bench::open();
+    let proxy = bench.proxy().args(["--wait=60", "web"]).start();
+    bench.wait_for("a look-up in vain", |report| report.calls_of(DESCRIBE) >= 2);
+    bench.control().put_node(Node::online("i-0aa", "web"));
+    proxy.expect_stdout("SSH-2.0-");
+    let _ = proxy.finish().ok();
+    assert_eq!(targets(bench), ["i-0aa"]);
+}
+
+#[test]
+fn waiting_ends_with_the_reason() {
+    let bench = bench_with([offline(Node::online("i-0aa", "web"))]);
+    let done = bench.proxy().args(["--wait=1", "i-0aa"]).run().code(69);
+    assert!(done.stderr.starts_with("ssm-proxy: i-0aa: i-0aa is stopped or has lost its connection"), "{done}");
+    let done = bench.proxy().args(["--wait=1", "mail"]).run().code(68);
+    assert!(done.stderr.starts_with("ssm-proxy: mail: no managed node"), "{done}");
+    let report = bench.finish();
+    assert_eq!(report.calls_of("StartSession"), 2, "at the start and at the end of the second");
+}
+
+#[test]
+fn only_what_may_pass_is_waited_for() {
+    let standin =
+        Options { api_rules: vec![rule("StartSession", ApiFault::AccessDenied, u32::MAX)], ..Options::default() };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    let _ = bench.proxy().args(["--wait", HOST]).run().code(77);
+    assert_eq!(bench.finish().calls_of("StartSession"), 1);
+}
+
+#[test]
+fn a_terminal_shows_that_it_waits() {
+    let standin =
+        Options { api_rules: vec![rule("StartSession", ApiFault::TargetNotConnected, 2)], ..Options::default() };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    let mut terminal = bench.proxy().args(["--wait=90", HOST]).on_terminal(24, 80);
+    terminal.expect(&format!("\r\x1b[Kssm-proxy: {HOST}: not connected yet, 0 of 90 s"));
+    terminal.expect("\r\x1b[Kssm-proxy: ");
+    terminal.expect("\r\x1b[K");
+    terminal.expect("SSH-2.0-");
+    terminal.press("\x04");
+    assert_eq!(terminal.finish().code(), Some(0));
+    bench.finish();
+}
+
+#[test]
+fn a_signal_ends_the_wait() {
+    let bench = bench_with([offline(Node::online("i-0aa", "web"))]);
+    let proxy = bench.proxy().args(["--wait=600", "i-0aa"]).limit(Duration::from_secs(20)).start();
+    bench.wait_for("that it waits", |report| report.calls_of("StartSession") >= 2);
+    proxy.signal(Signal::HUP);
+    let done = proxy.ended().code(69);
+    assert!(done.stderr.starts_with("ssm-proxy: i-0aa: i-0aa is stopped"), "{done}");
+    bench.finish();
+}

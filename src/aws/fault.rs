@@ -74,7 +74,8 @@ where
                 Fault { kind, error }
             }
             (None, Some(message)) => {
-                passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY")
+                let fault = passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY");
+                Fault { error: fault.error.unheard(), ..fault }
             }
             (None, None) => passing(format!("{host}: {}", cause(&error)), "try again"),
         },

@@ -54,7 +54,7 @@ impl DialError {
     /// For the user.
     pub fn explain(&self) -> Error {
         let message = self.to_string();
-        match &self.failure {
+        let error = match &self.failure {
             Failure::Unusable(error) => error.clone(),
             Failure::NoAddress(_) => Error::new(
                 ExitStatus::TryAgain,
@@ -82,7 +82,8 @@ impl DialError {
                 message,
                 "check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY",
             ),
-        }
+        };
+        error.unheard()
     }
 }
 

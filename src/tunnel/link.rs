@@ -143,6 +143,9 @@ impl<'a> Connector<'a> {
                     Err(_) => return Err(last.unwrap_or_else(spent).into()),
                 };
                 tracing::info!("cannot resume yet: {failure}");
+                if failure.unheard {
+                    self.patience.borrow_mut().unheard();
+                }
                 if failure.status == ExitStatus::Denied && !std::mem::replace(&mut told, true) {
                     tell(&format!("connection lost, resuming it: {failure}; {}", failure.hint));
                 }

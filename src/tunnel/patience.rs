@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Longest pause while nothing is heard from AWS: the network is away, and is to be noticed when it comes back.
+const PAUSE_UNHEARD: Duration = Duration::from_millis(400);
 /// How long a connection must last for the next loss to be a new one.
 const STABLE: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,11 @@ impl Patience {
             self.lost = Some(now);
             self.pause = Duration::ZERO;
         }
+    }
+
+    /// An attempt failed without a word from AWS.
+    pub(super) fn unheard(&mut self) {
+        self.pause = self.pause.min(PAUSE_UNHEARD);
     }
 
     /// When patience is spent: an attempt that is under way then is given up.
@@ -84,6 +91,19 @@ mod tests {
         let pauses = pauses(&mut patience, &mut now);
         assert_eq!(pauses[..9], [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert!(now - start <= BUDGET && now - start > BUDGET - PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_network_that_is_away_is_looked_for_often() {
+        let mut patience = Patience::new(BUDGET);
+        let now = Instant::now();
+        patience.lost(now);
+        for _ in 0..10 {
+            patience.next_attempt(now, 1.0);
+            patience.unheard();
+        }
+        assert_eq!(patience.next_attempt(now, 1.0), Some(PAUSE_UNHEARD));
+        assert_eq!(patience.next_attempt(now, 1.0), Some(PAUSE_UNHEARD * 2), "heard");
     }
 
     #[test]

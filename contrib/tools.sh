@@ -35,6 +35,7 @@ package() {
     apk:ssh | apk:ssh-keygen) echo openssh-client-default openssh-keygen ;;
     brew:ssh | brew:ssh-keygen | brew:sshd) echo openssh ;;
     *:sshd) echo openssh-server ;;
+    apt-get:tinyproxy) echo tinyproxy-bin ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
     apt-get:cc) echo gcc libc6-dev ;;

@@ -80,7 +80,7 @@ impl DialError {
             Failure::Proxy(_) => Error::new(
                 ExitStatus::TryAgain,
                 message,
-                "check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY",
+                "check HTTPS_PROXY, its name and password included, and what the proxy allows; or name the host in NO_PROXY",
             ),
         };
         error.unheard()

@@ -85,7 +85,11 @@ impl fmt::Debug for Dialer {
 impl Dialer {
     /// Connections that trust whom `trust` says, through the proxies of the environment.
     pub fn new(trust: Arc<Trust>) -> Self {
-        Self { proxies: Arc::new(Matcher::from_env()), trust }
+        let none =
+            ["NO_PROXY", "no_proxy"].iter().any(|name| std::env::var(name).is_ok_and(|rules| rules.trim() == "*"));
+        // The matcher takes `*` for names only, not for addresses.
+        let proxies = if none { Matcher::builder().build() } else { Matcher::from_env() };
+        Self { proxies: Arc::new(proxies), trust }
     }
 
     /// Connects within `limit`.

@@ -95,7 +95,7 @@ impl Client {
             use rustls::pki_types::pem::PemObject;
             let mut roots = rustls::RootCertStore::empty();
             roots.add(rustls::pki_types::CertificateDer::from_pem_file(path).unwrap()).unwrap();
-            let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
             let config = rustls::ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()
                 .unwrap()

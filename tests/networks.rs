@@ -1,0 +1,139 @@
+//! Networks with something in between: proxies for the API and the WebSocket, private endpoints.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fixtures::standin::Options;
+use fixtures::{Bench, Done, HOST, Running, Setup, Signal, free_port, noise, until};
+
+/// How long a proxy may take to listen.
+const STARTED: Duration = Duration::from_secs(30);
+
+/// With TLS to the stand-in, as to AWS: a proxy sees only where to.
+fn bench() -> Bench {
+    Bench::with(Setup { ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
+}
+
+fn listening(process: &Running, port: u16) {
+    let connects = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
+    assert!(until(STARTED, connects).is_some(), "nothing listens on port {port} after {STARTED:?}\n{process}");
+}
+
+/// tinyproxy on a port of its own, with a log.
+struct Tinyproxy {
+    port: u16,
+    log: PathBuf,
+    process: Running,
+}
+
+impl Tinyproxy {
+    fn start(bench: &Bench, settings: &str) -> Self {
+        let port = free_port();
+        let log = bench.folder().join("tinyproxy.log");
+        let file = bench.folder().join("tinyproxy.conf");
+        let text =
+            format!("Port {port}\nListen 127.0.0.1\nLogFile \"{}\"\nLogLevel Connect\n{settings}\n", log.display());
+        fs::write(&file, text).unwrap();
+        let process = bench.user().tool("tinyproxy").args(["-d", "-c"]).arg(&file).spawn();
+        listening(&process, port);
+        Self { port, log, process }
+    }
+
+    /// Ends it, and says to where it connected.
+    fn connects(self) -> usize {
+        self.process.signal(Signal::TERM);
+        self.process.ended();
+        fs::read_to_string(self.log).unwrap().matches("CONNECT 127.0.0.1").count()
+    }
+}
+
+fn echoes(done: Done, input: &[u8]) {
+    let done = done.ok();
+    assert!(done.stdout == input, "other bytes came back: {done}");
+}
+
+#[test]
+fn an_http_proxy_carries_api_and_websocket() {
+    let bench = bench();
+    let proxy = Tinyproxy::start(&bench, "BasicAuth user secret");
+    let input = noise(1, 100_000);
+    let url = format!("http://user:s%65cret@127.0.0.1:{}", proxy.port);
+    let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", url);
+    echoes(ssh.run_with(input.clone()), &input);
+    assert_eq!(proxy.connects(), 2, "StartSession and the WebSocket");
+    bench.finish();
+}
+
+#[test]
+fn a_proxy_that_wants_a_password_is_named_and_the_password_is_not_shown() {
+    let bench = bench();
+    let proxy = Tinyproxy::start(&bench, "BasicAuth user secret");
+    let at = format!("127.0.0.1:{}", proxy.port);
+    let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://{at}")).run().code(77);
+    let expected = format!(
+        "ssm-proxy: {HOST}: the proxy {at} wants a name and a password\n  \
+           hint: write name and password into HTTPS_PROXY: http://NAME:PASSWORD@PROXY:PORT\n"
+    );
+    assert_eq!(done.stderr, expected);
+    // tinyproxy answers a wrong password as it answers anything that it does not allow.
+    let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://user:wr0ng@{at}")).run().code(75);
+    let expected = format!(
+        "ssm-proxy: {HOST}: the proxy {at} does not connect: tunnel error: unsuccessful\n  \
+           hint: check HTTPS_PROXY, its name and password included, and what the proxy allows; or name the host in NO_PROXY\n"
+    );
+    assert_eq!(done.stderr, expected);
+    proxy.connects();
+    assert!(bench.finish().sessions.is_empty());
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named() {
+    let bench = bench();
+    let port = free_port();
+    let done = bench.proxy().arg(HOST).env("https_proxy", format!("http://127.0.0.1:{port}")).run().code(75);
+    assert!(done.stderr.contains(&format!("the proxy 127.0.0.1:{port} does not connect: ")), "{done}");
+    assert!(done.stderr.contains("hint: check HTTPS_PROXY"), "{done}");
+    assert!(bench.finish().sessions.is_empty());
+}
+
+#[test]
+fn no_proxy_goes_around_it() {
+    let bench = bench();
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    for rule in ["127.0.0.0/8", "127.0.0.1", "*"] {
+        let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", &dead).env("NO_PROXY", rule);
+        echoes(ssh.run_with("x"), b"x");
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_socks_proxy_carries_api_and_websocket() {
+    let bench = bench();
+    let port = free_port();
+    let socks = bench.ssh().args(["-v", "-N", "-D", &format!("127.0.0.1:{port}"), "inner"]).spawn();
+    listening(&socks, port);
+    let input = noise(2, 100_000);
+    let ssh = bench.ssh().args([HOST, "cat"]).env("ALL_PROXY", format!("socks5h://127.0.0.1:{port}"));
+    echoes(ssh.run_with(input.clone()), &input);
+    socks.signal(Signal::TERM);
+    let done = socks.ended();
+    let through = done.stderr.matches("new dynamic-tcpip").count();
+    assert!(through >= 2, "StartSession and the WebSocket go through it: {done}");
+    bench.finish();
+}
+
+#[test]
+fn a_private_endpoint_takes_the_place_of_the_streams_host() {
+    let standin = Options { stream_host: Some("stream.invalid:1".to_owned()), ..Options::default() };
+    let bench = Bench::with(Setup { standin, ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() });
+    let endpoint = bench.server().endpoint();
+    let ssh = bench.ssh().args([HOST, "cat"]).env("AWS_ENDPOINT_URL_SSMMESSAGES", &endpoint);
+    echoes(ssh.run_with("x"), b"x");
+    let flag = ["--ssmmessages-endpoint-url", endpoint.as_str()];
+    let proxy_command = format!("ProxyCommand=ssm-proxy {} %h %p", flag.join(" "));
+    echoes(bench.ssh().args(["-o", &proxy_command, HOST, "cat"]).run_with("x"), b"x");
+    bench.finish();
+}

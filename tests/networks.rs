@@ -1,5 +1,7 @@
 //! Networks with something in between: proxies for the API and the WebSocket, private endpoints.
 
+#![allow(clippy::expect_used, reason = "a test ends where its files cannot be written or read")]
+
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ impl Tinyproxy {
         let file = bench.folder().join("tinyproxy.conf");
         let text =
             format!("Port {port}\nListen 127.0.0.1\nLogFile \"{}\"\nLogLevel Connect\n{settings}\n", log.display());
-        fs::write(&file, text).unwrap();
+        fs::write(&file, text).expect("the test's folder can be written to");
         let process = bench.user().tool("tinyproxy").args(["-d", "-c"]).arg(&file).spawn();
         listening(&process, port);
         Self { port, log, process }
@@ -44,8 +46,8 @@ impl Tinyproxy {
     /// Ends it, and says to where it connected.
     fn connects(self) -> usize {
         self.process.signal(Signal::TERM);
-        self.process.ended();
-        fs::read_to_string(self.log).unwrap().matches("CONNECT 127.0.0.1").count()
+        drop(self.process.ended());
+        fs::read_to_string(self.log).expect("the proxy's log").matches("CONNECT 127.0.0.1").count()
     }
 }
 

@@ -25,7 +25,7 @@ fn ssh_is_killed() {
         let ended = Instant::now();
         ssh.signal(signal);
         let _ = gone(&bench, ssh, ended);
-        assert_eq!(ended_with(bench).state, SessionState::EndedByFlag, "{signal:?}");
+        ended_after(bench, signal);
     }
 }
 
@@ -39,8 +39,16 @@ fn ssh_is_killed_while_a_shell_stands_between() {
         let ended = Instant::now();
         ssh.signal(signal);
         let _ = gone(&bench, ssh, ended);
-        assert_eq!(ended_with(bench).state, SessionState::EndedByFlag, "{signal:?}");
+        ended_after(bench, signal);
     }
+}
+
+/// The session has ended after ssh got `signal`. Unless it is killed outright, ssh takes leave of sshd by itself, and
+/// sshd may close before the flag arrives.
+fn ended_after(bench: Bench, signal: Signal) {
+    let state = ended_with(bench).state;
+    let by_sshd = signal != Signal::KILL && state == SessionState::EndedBySshd;
+    assert!(by_sshd || state == SessionState::EndedByFlag, "{signal:?}: {state:?}");
 }
 
 #[test]

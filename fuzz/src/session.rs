@@ -34,8 +34,9 @@ const BUFFERED: usize = WINDOW + (64 << 10) + 2 * REORDER + (256 << 10) + (64 <<
 /// What is really held may be this many times what the channel says: the harness has its own copy of what is on its
 /// way to ssh, and buffers grow by doubling...
 const HELD_TIMES: usize = 3;
-/// ...and this much more: messages in flight to an agent that acknowledges only once, acknowledgements.
-const HELD_MORE: usize = 4 << 20;
+/// ...and this much more: messages in flight to an agent that acknowledges only once, acknowledgements, and what the
+/// harness's copy goes on holding, up to the reordered bytes, after most of it was taken.
+const HELD_MORE: usize = (4 << 20) + REORDER + (1 << 20);
 /// Frames in one input, and bytes in them: few enough to be quick...
 const BUDGET: (usize, usize) = (200, 128 << 10);
 /// ...or, in a few inputs, enough to fill every buffer.

@@ -71,6 +71,8 @@ impl Rig {
         let scheme = if scene.tls { "https" } else { "http" };
         let mut variables = vec![
             ("AWS_ENDPOINT_URL_SSM".to_owned(), format!("{scheme}://{near}")),
+            // As with AWS's own endpoints, the stream's host is known before the session is.
+            ("AWS_ENDPOINT_URL_SSMMESSAGES".to_owned(), format!("{scheme}://{near}")),
             ("AWS_REGION".to_owned(), server.region().to_owned()),
             ("AWS_ACCESS_KEY_ID".to_owned(), server.credentials().access_key_id.clone()),
             ("AWS_SECRET_ACCESS_KEY".to_owned(), server.credentials().secret_access_key.clone()),

@@ -2,7 +2,8 @@
 //!
 //! Every failure of the product ends as one of these; nothing but `main` prints them.
 
-use std::io::Write;
+use std::error::Error as StdError;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
@@ -59,6 +60,14 @@ impl Error {
     pub fn unheard(self) -> Self {
         Self { unheard: true, ..self }
     }
+}
+
+/// An error and each that caused it. An `io::Error`'s own source passes over the error it carries: that one too.
+pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(carried) => Some(carried as &(dyn StdError + 'static)),
+        None => error.source(),
+    })
 }
 
 /// Writes text for the user to stderr, each line under the program's name. Control characters, which would let a

@@ -285,9 +285,14 @@ impl Settings<'_> {
         }
     }
 
+    /// Whether URLs of environment and profile do not count.
+    fn ignores_endpoints(&self) -> bool {
+        self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
+    }
+
     /// The URL that environment or profile name for a service.
     fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
-        if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
+        if self.ignores_endpoints() {
             return Ok(None);
         }
         for name in [service.variable, "AWS_ENDPOINT_URL"] {
@@ -311,7 +316,7 @@ impl Settings<'_> {
         if let Some(url) = flag {
             return check_url(url, "--ssmmessages-endpoint-url").map(Some);
         }
-        if self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls") {
+        if self.ignores_endpoints() {
             return Ok(None);
         }
         variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::Connect
 use aws_smithy_types::error::ErrorMetadata;
 
 use super::{call::Call, config::Aws, http::Unreachable};
-use crate::error::{Error, ExitStatus};
+use crate::error::{Error, ExitStatus, chain};
 use crate::net::DialError;
 
 /// The longest text of AWS that a message quotes, in characters: several lines of a terminal.
@@ -257,14 +257,6 @@ fn one_line(text: &str) -> String {
         clean.push('…');
     }
     clean
-}
-
-/// An error and each that caused it. An `io::Error`'s own source passes over the error it carries: that one too.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(carried) => Some(carried as &(dyn StdError + 'static)),
-        None => error.source(),
-    })
 }
 
 /// The first error of type `T` in the chain.

@@ -2,10 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 
 use super::Address;
-use crate::error::{Error, ExitStatus};
+use crate::error::{Error, ExitStatus, chain};
 
 /// A host that could not be connected to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -106,9 +105,5 @@ impl StdError for DialError {}
 
 /// The reason at the bottom of an error, which for connections is the operating system's.
 pub(super) fn bottom(error: &(dyn StdError + 'static)) -> String {
-    let last = std::iter::successors(Some(error), |&error| {
-        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        carried.map(|carried| carried as &(dyn StdError + 'static)).or_else(|| error.source())
-    });
-    last.last().map(ToString::to_string).unwrap_or_default()
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -53,8 +53,7 @@ impl Service<Uri> for Hop {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let hop = self.clone();
         Box::pin(async move {
-            let nowhere = || Address { host: String::new(), port: 0, encrypted: false };
-            let address = Address::of(&uri).unwrap_or_else(nowhere);
+            let address = Address::of(&uri).unwrap_or_else(Address::nowhere);
             let trust = Arc::clone(&hop.trust);
             let stream = hop.tcp(&address, uri).await?;
             let stream = if address.encrypted { encrypt(&trust, &address, stream).await? } else { stream };

@@ -57,6 +57,11 @@ impl Address {
         Some(Self { host, port, encrypted })
     }
 
+    /// For errors about a URL without a host.
+    fn nowhere() -> Self {
+        Self { host: String::new(), port: 0, encrypted: false }
+    }
+
     /// As the proxy rules and the connectors take it.
     fn uri(&self) -> Result<Uri, DialError> {
         let Self { host, port, encrypted } = self;
@@ -142,10 +147,8 @@ fn is_link_local(host: &str) -> bool {
 async fn through(proxy: &Intercept, target: Uri, hop: Hop) -> Result<Box<dyn Transport>, DialError> {
     let at = proxy.uri();
     let scheme = at.scheme_str().unwrap_or_default().to_owned();
-    let mut address = Address::of(at).ok_or_else(|| {
-        let nowhere = Address { host: String::new(), port: 0, encrypted: false };
-        DialError::new(&nowhere, Failure::Failed("the proxy's URL has no host".into()))
-    })?;
+    let mut address = Address::of(at)
+        .ok_or_else(|| DialError::new(&Address::nowhere(), Failure::Failed("the proxy's URL has no host".into())))?;
     if scheme.starts_with("socks") && at.port().is_none() {
         address.port = SOCKS_PORT;
     }

@@ -4,7 +4,7 @@ mod logging;
 
 use std::process::ExitCode;
 
-use ssm_proxy::aws::{Aws, Overrides};
+use ssm_proxy::aws::Aws;
 use ssm_proxy::cli::{Action, Invocation, Refusal};
 use ssm_proxy::commands;
 use ssm_proxy::error::{Error, ExitStatus, tell_failure};
@@ -45,17 +45,11 @@ fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
 }
 
 async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
-    let overrides = Overrides {
-        profile: invocation.profile.clone(),
-        region: invocation.region.clone(),
-        endpoint_url: invocation.endpoint_url.clone(),
-        ssmmessages_endpoint_url: invocation.ssmmessages_endpoint_url.clone(),
-        no_credential_cache: !invocation.credential_cache,
-    };
+    let overrides = &invocation.overrides;
     match &invocation.action {
-        Action::Connect(connection) => commands::connect(&Aws::load(&overrides).await?, connection).await?,
-        Action::List(listing) => commands::list(&Aws::load(&overrides).await?, listing).await?,
-        Action::Check(connection) => return Ok(commands::check(&overrides, connection).await),
+        Action::Connect(connection) => commands::connect(&Aws::load(overrides).await?, connection).await?,
+        Action::List(listing) => commands::list(&Aws::load(overrides).await?, listing).await?,
+        Action::Check(connection) => return Ok(commands::check(overrides, connection).await),
     }
     Ok(ExitStatus::Ended)
 }

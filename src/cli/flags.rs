@@ -1,0 +1,351 @@
+//! The flags as clap reads them, and what they mean together.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Command, Parser, builder::NonEmptyStringValueParser, error::ErrorKind};
+
+use super::{
+    Action, Color, Connection, Invocation, Listing, Output, Parameters, PushKey, Refusal, Verbosity,
+    help::{AFTER_LONG_HELP, LONG_ABOUT},
+    parameters,
+};
+use crate::{
+    aws::Overrides,
+    error::{Error, ExitStatus},
+    target::{Alias, Node, Tag, Target},
+};
+
+/// The session document that forwards one connection to a port of the target (protocol §1).
+const DEFAULT_DOCUMENT: &str = "AWS-StartSSHSession";
+/// Where sshd listens unless the command line says otherwise.
+const DEFAULT_PORT: u16 = 22;
+/// The document parameter that carries the port (protocol §1).
+const PORT_PARAMETER: &str = "portNumber";
+/// The default of `--connect-timeout`, in seconds. The agent may have to start a worker first, and gives a handshake up
+/// itself after 15 s.
+const CONNECT_SECONDS: u32 = 60;
+/// The default of `--resume-timeout`, in seconds: a walk with a closed laptop, and half of the time after which the
+/// service ends a session that nobody listens to.
+const RESUME_SECONDS: u32 = 600;
+/// `--wait` without a number, in seconds: an instance boots and its agent registers within a minute or two.
+const WAIT_SECONDS: &str = "120";
+/// The longest `Reason` that StartSession takes, in characters (protocol §1).
+const MAX_REASON_CHARS: usize = 256;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ssm-proxy",
+    version,
+    about = "Carries an SSH connection over AWS Session Manager, as OpenSSH's ProxyCommand",
+    long_about = LONG_ABOUT,
+    after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
+    after_long_help = AFTER_LONG_HELP,
+    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
+    arg_required_else_help = true
+)]
+pub(super) struct Flags {
+    /// Node: i-…, mi-…, or its name or address; .REGION.PROFILE may follow
+    #[arg(
+        value_name = "HOST", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The managed node to connect to: an EC2 instance (i-…), a hybrid node (mi-…), an ECS task \
+            (ecs:cluster_task_runtimeid), or what a node is known by: its Name tag, computer name, private DNS name or \
+            address. Ids and names may have .REGION or .REGION.PROFILE behind them, which win over --region and \
+            --profile: i-0123456789abcdef0.eu-west-1.prod. In ssh_config this is %h, or %n, which keeps the case that \
+            Name tags have."
+    )]
+    host: Option<String>,
+
+    /// TCP port of sshd on the target [default: 22]
+    #[arg(
+        value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..),
+        long_help = "The TCP port on which sshd listens on the target. In ssh_config this is %p. Without it, 22."
+    )]
+    port: Option<u16>,
+
+    /// The same as HOST
+    #[arg(
+        long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
+        long_help = "The same as HOST, by the name that `aws ssm start-session` gives it."
+    )]
+    target: Option<String>,
+
+    /// The node with this tag, whatever HOST is called
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        long_help = "The node with this tag; given more than once, with all of them. Case counts. HOST may then be left \
+            out, or be any name: of it only .REGION.PROFILE counts."
+    )]
+    tag: Vec<Tag>,
+
+    /// Wait for a node that is just starting
+    #[arg(
+        long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = WAIT_SECONDS,
+        default_value = "0", hide_default_value = true,
+        long_help = "How long to wait for a node that is not there or not connected yet, because it is just starting. \
+            Without a number, 120 seconds. --connect-timeout comes on top of it. [default: 0]"
+    )]
+    wait: u32,
+
+    /// Push a public key first, for --user
+    #[arg(
+        long, value_name = "PUBKEY", value_parser = NonEmptyStringValueParser::new(), requires = "user",
+        long_help = "Push a public key by EC2 Instance Connect before connecting: it lets its owner in as --user for 60 \
+            seconds, without a line in authorized_keys. PUBKEY is a .pub file; \"auto\" is the first key of ssh's agent, \
+            or ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub. The instance needs the ec2-instance-connect package."
+    )]
+    push_key: Option<String>,
+
+    /// The user on the target that --push-key is for
+    #[arg(
+        long, value_name = "USER", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
+        long_help = "The user on the target that --push-key is for. In ssh_config this is %r."
+    )]
+    user: Option<String>,
+
+    /// Say whether a connection would work, and what cures it
+    #[arg(
+        long, conflicts_with_all = ["wait", "list"],
+        long_help = "Walk the whole way of a connection, from the configuration to the first line of sshd, and say of \
+            each step that it works or what cures it. The session that is started is ended. The exit status is that of \
+            the first step that fails."
+    )]
+    check: bool,
+
+    /// Show the managed nodes, or some of them
+    #[arg(
+        long, conflicts_with_all = ["port", "target", "document_name", "parameters", "reason", "wait", "push_key", "user"],
+        long_help = "Show the managed nodes of the region, all of them or those with FILTER in their id, name, address, \
+            platform or status, and with each --tag. FILTER stands in the place of HOST; nothing is connected to."
+    )]
+    list: bool,
+
+    /// How --list shows them: table or json
+    #[arg(
+        long, value_enum, value_name = "FORMAT", default_value_t = Output::Table, hide_short_help = true,
+        hide_possible_values = true, requires = "list",
+        long_help = "How --list shows the nodes: a table, or JSON with AWS's own names."
+    )]
+    output: Output,
+
+    /// Session document
+    #[arg(
+        long, value_name = "NAME", default_value = DEFAULT_DOCUMENT, hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The session document. Your IAM policy must allow ssm:StartSession on it, and it must be one that \
+            forwards a port."
+    )]
+    document_name: String,
+
+    /// Document parameters: portNumber=22, or JSON
+    #[arg(
+        long, value_name = "MAP", value_parser = parameters::parse, hide_short_help = true,
+        long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], \
+            name=value,name=value, or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
+    )]
+    parameters: Option<Parameters>,
+
+    /// Why you connect, for the audit log
+    #[arg(
+        long, value_name = "TEXT", value_parser = reason,
+        long_help = "Why you connect, 1 to 256 characters. It is kept with the session and shown in CloudTrail."
+    )]
+    reason: Option<String>,
+
+    /// AWS profile [default: AWS_PROFILE, or default]
+    #[arg(
+        long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The profile of ~/.aws/config and ~/.aws/credentials to use. Given here it is used even if the \
+            environment holds credentials, as with the AWS CLI. [default: AWS_PROFILE, AWS_DEFAULT_PROFILE, or \
+            default]"
+    )]
+    profile: Option<String>,
+
+    /// AWS region [default: AWS_REGION, or profile's]
+    #[arg(
+        long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(),
+        long_help = "The region that the target is in, such as eu-west-1. [default: AWS_REGION, AWS_DEFAULT_REGION, or \
+            the profile's]"
+    )]
+    region: Option<String>,
+
+    /// Another address for the SSM API
+    #[arg(
+        long, value_name = "URL", value_parser = endpoint_url, hide_short_help = true,
+        long_help = "The SSM API's address in place of AWS's own, such as a VPC endpoint's. Session streams may then be \
+            on any host. [default: AWS_ENDPOINT_URL_SSM, AWS_ENDPOINT_URL, or the profile's endpoint_url]"
+    )]
+    endpoint_url: Option<String>,
+
+    /// Another address for sessions' streams
+    #[arg(
+        long, value_name = "URL", value_parser = endpoint_url, hide_short_help = true,
+        long_help = "Where a session's stream is dialled: scheme, host and port in place of those that the service \
+            names. [default: AWS_ENDPOINT_URL_SSMMESSAGES]"
+    )]
+    ssmmessages_endpoint_url: Option<String>,
+    /// Leave ~/.aws/cli/cache alone
+    #[arg(
+        long,
+        hide_short_help = true,
+        long_help = "Neither read nor write the temporary credentials of roles that the AWS CLI keeps in ~/.aws/cli/cache: \
+            assume the role anew each time, and ask for the MFA code if it wants one."
+    )]
+    no_credential_cache: bool,
+
+    /// Limit until the session is up
+    #[arg(
+        long, value_name = "SECS", default_value_t = CONNECT_SECONDS, hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..),
+        long_help = "How long it may take until the session is up, from StartSession to the agent's handshake. Finding credentials \
+            ahead of it has a limit of its own."
+    )]
+    connect_timeout: u32,
+
+    /// Limit for resuming a session
+    #[arg(
+        long, value_name = "SECS", default_value_t = RESUME_SECONDS, hide_short_help = true,
+        long_help = "How long to try to resume the session when its connection is lost, while ssh waits. 0 gives up at once."
+    )]
+    resume_timeout: u32,
+
+    /// Do not limit messages per second
+    #[arg(
+        long,
+        hide_short_help = true,
+        long_help = "Do not keep to the 900 messages a second that the service tolerates. Only for gateways that are not \
+            AWS's: AWS disconnects a client that sends more."
+    )]
+    no_pace: bool,
+
+    /// Log what happens; twice for more
+    #[arg(
+        short, long, action = ArgAction::Count,
+        long_help = "Log the steps of the session on stderr; given twice (-vv), everything that helps to find a fault. \
+            Tokens, credentials and what you type are never logged."
+    )]
+    verbose: u8,
+
+    /// The same as -vv
+    #[arg(long, hide_short_help = true)]
+    debug: bool,
+
+    /// Colour: on, off, auto
+    #[arg(
+        long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, hide_short_help = true, hide_possible_values = true,
+        long_help = "Whether messages on stderr are coloured. \"auto\" means on a terminal, unless NO_COLOR is set."
+    )]
+    color: Color,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=MAX_REASON_CHARS => Ok(text.to_owned()),
+        length => Err(format!("{length} characters; 1 to {MAX_REASON_CHARS} are allowed")),
+    }
+}
+
+fn endpoint_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected http://HOST or https://HOST".to_owned()),
+    }
+}
+
+impl Flags {
+    /// What the flags mean together.
+    pub(super) fn into_invocation(mut self, command: &mut Command) -> Result<Invocation, Refusal> {
+        let verbosity = match self.verbose {
+            _ if self.debug => Verbosity::Debug,
+            0 => Verbosity::Quiet,
+            1 => Verbosity::Steps,
+            _ => Verbosity::Debug,
+        };
+        let color = self.color;
+        let mut overrides = Overrides {
+            profile: self.profile.take(),
+            region: self.region.take(),
+            endpoint_url: self.endpoint_url.take(),
+            ssmmessages_endpoint_url: self.ssmmessages_endpoint_url.take(),
+            no_credential_cache: self.no_credential_cache,
+        };
+        if self.list {
+            let action = Action::List(Listing { filter: self.host, tags: self.tag, output: self.output });
+            return Ok(Invocation { action, overrides, verbosity, color });
+        }
+        let (host, target) = self.target(command)?;
+        let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
+        let mut parameters = self.parameters.unwrap_or_default();
+        let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
+        parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
+        let connection = Connection {
+            host,
+            node: target.node,
+            port,
+            document: self.document_name,
+            parameters,
+            reason: self.reason,
+            push_key,
+            wait: Duration::from_secs(self.wait.into()),
+            connect_timeout: Duration::from_secs(self.connect_timeout.into()),
+            resume_timeout: Duration::from_secs(self.resume_timeout.into()),
+            paced: !self.no_pace,
+        };
+        // HOST is typed for one connection; flags stand in an ssh_config line for many.
+        overrides.profile = target.profile.or(overrides.profile);
+        overrides.region = target.region.or(overrides.region);
+        let action = if self.check { Action::Check(connection) } else { Action::Connect(connection) };
+        Ok(Invocation { action, overrides, verbosity, color })
+    }
+
+    /// The node that HOST, `--target` and `--tag` agree on, and what to call it.
+    fn target(&mut self, command: &mut Command) -> Result<(String, Target), Refusal> {
+        let tags = std::mem::take(&mut self.tag);
+        let host = match (self.host.take(), self.target.take()) {
+            (Some(host), Some(target)) if host != target => {
+                let message = format!("HOST {host:?} and --target {target:?} name different targets; give one of them");
+                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+            }
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) if !tags.is_empty() => {
+                let alias = Alias::Tags(tags);
+                return Ok((alias.to_string(), Target { node: Node::Alias(alias), region: None, profile: None }));
+            }
+            (None, None) => {
+                let message = "no target given: name it as HOST or with --target";
+                return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+            }
+        };
+        let mut target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
+            host: host.clone(),
+            error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
+        })?;
+        if !tags.is_empty() {
+            if let Node::Id(id) = &target.node {
+                let message = format!("HOST {id:?} is an id already; leave --tag out");
+                return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+            }
+            target.node = Node::Alias(Alias::Tags(tags));
+        }
+        Ok((host, target))
+    }
+}
+
+/// The one port that PORT and `--parameters` agree on.
+fn port(positional: Option<u16>, parameters: &Parameters) -> Result<u16, (ErrorKind, String)> {
+    let Some(values) = parameters.get(PORT_PARAMETER) else { return Ok(positional.unwrap_or(DEFAULT_PORT)) };
+    let parameter = match values.as_slice() {
+        [value] => value.parse().ok().filter(|port| *port != 0),
+        _ => None,
+    };
+    let Some(parameter): Option<u16> = parameter else {
+        let message = format!("--parameters: {PORT_PARAMETER} must be one port from 1 to 65535, not {values:?}");
+        return Err((ErrorKind::ValueValidation, message));
+    };
+    match positional {
+        Some(port) if port != parameter => {
+            let message = format!("PORT {port} and --parameters {PORT_PARAMETER}={parameter} differ; give one of them");
+            Err((ErrorKind::ArgumentConflict, message))
+        }
+        _ => Ok(parameter),
+    }
+}

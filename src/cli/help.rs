@@ -1,0 +1,46 @@
+//! The parts of `--help` that are not about one option.
+
+/// Above the options of `--help`.
+pub(super) const LONG_ABOUT: &str = "\
+Carries an SSH connection over AWS Session Manager: no open port, no bastion, no AWS CLI, no session-manager-plugin. \
+OpenSSH starts it and speaks SSH through its stdin and stdout.";
+
+/// Below the options of `--help`.
+pub(super) const AFTER_LONG_HELP: &str = "\
+SET UP:
+  In ~/.ssh/config:
+
+      Host i-* mi-*
+          ProxyCommand ssm-proxy %h %p
+
+  Then: ssh ec2-user@i-0123456789abcdef0
+
+  For names in place of ids, list them there and write %n, which keeps their case:
+
+      Host web-* build
+          ProxyCommand ssm-proxy %n %p
+
+  A ProxyCommand that has 'aws ssm start-session' works with 'ssm-proxy' in its place.
+
+WHEN IT DOES NOT WORK:
+  ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
+  ssm-proxy --check i-0123456789abcdef0                                    says what fails, and its cure
+  ssm-proxy --list                                                         shows the nodes
+  aws sts get-caller-identity                                              shows who you are to AWS
+  An error comes in two lines: what failed, and what to do next.
+
+  The target needs sshd, and an SSM Agent that is running and can reach Session Manager.
+  You need, in IAM: ssm:StartSession on the instance and on the document;
+  ssm:ResumeSession, ssm:TerminateSession and ssmmessages:OpenDataChannel on the session.
+  For names and --list: ssm:DescribeInstanceInformation.
+  For --push-key: ec2-instance-connect:SendSSHPublicKey on the instance.
+
+EXIT STATUS:
+   0  the session ended normally
+   1  the session broke
+   2  the command line is wrong
+  68  no such target, or several
+  69  the target is not connected to Session Manager, or its port refuses connections
+  75  network failure or throttling: trying again may help
+  77  credentials are missing, expired or not permitted to do this
+  78  configuration: no region, no such profile, an unreadable CA file";

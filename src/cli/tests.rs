@@ -1,0 +1,305 @@
+//! What is read from command lines, and what is refused.
+
+use super::*;
+use crate::error::ExitStatus;
+use crate::target::Alias;
+use std::time::Duration;
+
+fn parse(args: &[&str]) -> Result<Invocation, Refusal> {
+    Invocation::parse_from(["ssm-proxy"].iter().chain(args))
+}
+
+fn usage_error(args: &[&str]) -> String {
+    match parse(args) {
+        Err(Refusal::Usage(error)) if error.exit_code() == 2 => error.to_string(),
+        other => panic!("{args:?}: {other:?}"),
+    }
+}
+
+fn plain() -> Invocation {
+    let connection = Connection {
+        host: "i-02573cafcfEXAMPLE".to_owned(),
+        node: Node::Id("i-02573cafcfEXAMPLE".to_owned()),
+        port: 22,
+        document: "AWS-StartSSHSession".to_owned(),
+        parameters: Parameters::from([("portNumber".to_owned(), vec!["22".to_owned()])]),
+        reason: None,
+        push_key: None,
+        wait: Duration::ZERO,
+        connect_timeout: Duration::from_secs(60),
+        resume_timeout: Duration::from_secs(600),
+        paced: true,
+    };
+    Invocation {
+        action: Action::Connect(connection),
+        overrides: Overrides::default(),
+        verbosity: Verbosity::Quiet,
+        color: Color::Auto,
+    }
+}
+
+fn connection(args: &[&str]) -> Connection {
+    match parse(args).unwrap().action {
+        Action::Connect(connection) => connection,
+        action => panic!("{args:?}: {action:?}"),
+    }
+}
+
+#[test]
+fn many_ways_to_say_the_same() {
+    let id = "i-02573cafcfEXAMPLE";
+    let cases: &[&[&str]] = &[
+        &[id],
+        &[id, "22"],
+        &["--target", id],
+        &["--target", id, id, "22"],
+        &["--target", id, "--document-name", "AWS-StartSSHSession", "--parameters", "portNumber=22"],
+        &["--target", id, "--parameters", r#"portNumber=["22"]"#],
+        &["--target", id, "--parameters", r#"{"portNumber":["22"]}"#],
+        &["--parameters", r#"{"portNumber":"22"}"#, id],
+        &[&format!("--target={id}"), "--parameters=portNumber=022", id, "22"],
+        &[id, "--parameters", "{}"],
+    ];
+    for args in cases {
+        assert_eq!(parse(args).unwrap(), plain(), "{args:?}");
+    }
+}
+
+#[test]
+fn every_option_arrives() {
+    let invocation = parse(&[
+        "--document-name",
+        "My-Document",
+        "--parameters",
+        "portNumber=2222,host=db",
+        "--reason",
+        "ticket 42",
+        "--profile",
+        "prod",
+        "--region",
+        "eu-west-1",
+        "--endpoint-url",
+        "http://127.0.0.1:4566",
+        "--no-credential-cache",
+        "--color",
+        "off",
+        "--connect-timeout",
+        "5",
+        "--resume-timeout",
+        "0",
+        "--no-pace",
+        "--wait=300",
+        "--push-key",
+        "k.pub",
+        "--user",
+        "ec2-user",
+        "-v",
+        "mi-0123456789abcdef0",
+    ])
+    .unwrap();
+    let parameters =
+        [("host", "db"), ("portNumber", "2222")].map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+    let connection = Connection {
+        host: "mi-0123456789abcdef0".to_owned(),
+        node: Node::Id("mi-0123456789abcdef0".to_owned()),
+        port: 2222,
+        document: "My-Document".to_owned(),
+        parameters: parameters.into(),
+        reason: Some("ticket 42".to_owned()),
+        push_key: Some(PushKey { key: KeySource::File("k.pub".into()), user: "ec2-user".to_owned() }),
+        wait: Duration::from_secs(300),
+        connect_timeout: Duration::from_secs(5),
+        resume_timeout: Duration::ZERO,
+        paced: false,
+    };
+    let expected = Invocation {
+        action: Action::Connect(connection),
+        overrides: Overrides {
+            profile: Some("prod".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            ssmmessages_endpoint_url: None,
+            no_credential_cache: true,
+        },
+        verbosity: Verbosity::Steps,
+        color: Color::Off,
+    };
+    assert_eq!(invocation, expected);
+}
+
+#[test]
+fn verbosity_counts() {
+    for (args, expected) in [
+        (&["i-0"][..], Verbosity::Quiet),
+        (&["-v", "i-0"], Verbosity::Steps),
+        (&["-vv", "i-0"], Verbosity::Debug),
+        (&["-v", "-v", "-v", "i-0"], Verbosity::Debug),
+        (&["--debug", "i-0"], Verbosity::Debug),
+        (&["--debug", "-v", "i-0"], Verbosity::Debug),
+    ] {
+        assert_eq!(parse(args).unwrap().verbosity, expected, "{args:?}");
+    }
+}
+
+#[test]
+fn refuses_with_status_2() {
+    let long = "x".repeat(257);
+    let cases: &[(&[&str], &str)] = &[
+        (&["-v"], "no target given"),
+        (&["i-0", "--target", "i-1"], "name different targets"),
+        (&["i-0", "22", "--parameters", "portNumber=2222"], "differ"),
+        (&["i-0", "0"], "0 is not in 1..=65535"),
+        (&["i-0", "65536"], "65536 is not in 1..=65535"),
+        (&["i-0", "ssh"], "invalid value 'ssh'"),
+        (&["i-0", "--parameters", "portNumber=0"], "must be one port"),
+        (&["i-0", "--parameters", "portNumber=22,23"], "must be one port"),
+        (&["i-0", "--parameters", "portNumber=[]"], "must be one port"),
+        (&["i-0", "--parameters", "portNumber"], "expected NAME=VALUE"),
+        (&["i-0", "--reason", ""], "1 to 256"),
+        (&["i-0", "--reason", &long], "1 to 256"),
+        (&["i-0", "--endpoint-url", "localhost:4566"], "expected http://HOST"),
+        (&["i-0", "--endpoint-url", "https://"], "expected http://HOST"),
+        (&["i-0", "--region", ""], "a value is required"),
+        (&["i-0", "--color", "sometimes"], "[possible values: on, off, auto]"),
+        (&["i-0", "--regoin", "x"], "--region"),
+        (&["i-0", "22", "extra"], "unexpected argument"),
+        (&["i-0", "--tag", "a=b"], "leave --tag out"),
+        (&["--tag", "web"], "expected KEY=VALUE"),
+        (&["i-0", "--push-key", "auto"], "--user <USER>"),
+        (&["--wait=soon", "i-0"], "invalid value 'soon'"),
+        (&["i-0", "--output", "json"], "--list"),
+        (&["--list", "--output", "xml"], "[possible values: table, json]"),
+        (&["--target", "i-0", "--list"], "cannot be used with"),
+        (&["--list", "web", "22"], "cannot be used with"),
+        (&["--list", "--wait"], "cannot be used with"),
+        (&["--check", "--wait", "i-0"], "cannot be used with"),
+        (&["--check", "--list"], "cannot be used with"),
+        (&["--check"], "no target given"),
+        (&["i-0", "--region", "a", "--region", "b"], "cannot be used multiple times"),
+    ];
+    for (args, expected) in cases {
+        let message = usage_error(args);
+        assert!(message.contains(expected), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn no_arguments_show_the_short_help() {
+    assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] [--check] <HOST> [PORT]"));
+}
+
+#[test]
+fn a_malformed_host_is_no_target() {
+    for host in ["ecs:web", "ec2-user@i-0"] {
+        match parse(&[host]) {
+            Err(Refusal::Target { host: named, error }) => {
+                assert_eq!(named, host);
+                assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, "names no node"));
+                assert!(error.hint.contains("i-0123456789abcdef0"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_host_says_wins_over_the_flags() {
+    let flags = ["--region", "us-east-1", "--profile", "dev"];
+    for (host, region, profile) in [
+        ("i-0", "us-east-1", "dev"),
+        ("i-0.eu-west-1", "eu-west-1", "dev"),
+        ("web.eu-west-1.Prod.Admin", "eu-west-1", "Prod.Admin"),
+    ] {
+        let invocation = parse(&[&flags[..], &[host]].concat()).unwrap();
+        assert_eq!(
+            (invocation.overrides.region.as_deref(), invocation.overrides.profile.as_deref()),
+            (Some(region), Some(profile))
+        );
+    }
+    assert_eq!(connection(&["web.eu-west-1"]).node, Node::Alias(Alias::Name("web".to_owned())));
+}
+
+#[test]
+fn a_tag_stands_in_for_the_name() {
+    let tags = Node::Alias(Alias::Tags(vec!["Role=web".parse().unwrap(), "Stage=a b".parse().unwrap()]));
+    let flags = ["--tag", "Role=web", "--tag", "Stage=a b"];
+    let alone = connection(&flags);
+    assert_eq!((alone.host.as_str(), &alone.node), ("Role=web Stage=a b", &tags));
+    let invocation = parse(&[&flags[..], &["build.eu-west-1", "2222"]].concat()).unwrap();
+    assert_eq!(invocation.overrides.region.as_deref(), Some("eu-west-1"));
+    let named = connection(&[&flags[..], &["build.eu-west-1", "2222"]].concat());
+    assert_eq!((named.host.as_str(), &named.node, named.port), ("build.eu-west-1", &tags, 2222));
+}
+
+#[test]
+fn waiting_takes_no_host_for_its_number() {
+    for (args, seconds) in
+        [(&["i-0"][..], 0), (&["--wait", "i-0", "22"], 120), (&["--wait=5", "i-0"], 5), (&["i-0", "--wait"], 120)]
+    {
+        assert_eq!(connection(args).wait, Duration::from_secs(seconds), "{args:?}");
+    }
+}
+
+#[test]
+fn a_check_has_what_a_connection_has() {
+    let Action::Check(checked) = parse(&["--check", "--reason", "why", "web", "2222"]).unwrap().action else {
+        panic!("no check")
+    };
+    assert_eq!(checked, connection(&["--reason", "why", "web", "2222"]));
+}
+
+#[test]
+fn listing_takes_a_filter_in_place_of_a_host() {
+    let listing = |filter: Option<&str>, tags: &[&str], output| {
+        let filter = filter.map(str::to_owned);
+        Action::List(Listing { filter, tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(), output })
+    };
+    for (args, expected) in [
+        (&["--list"][..], listing(None, &[], Output::Table)),
+        (&["--list", "web"], listing(Some("web"), &[], Output::Table)),
+        (&["--list", "--output", "json"], listing(None, &[], Output::Json)),
+        (&["--list", "--output", "json", "web"], listing(Some("web"), &[], Output::Json)),
+        (&["web", "--output=json", "--list", "--tag", "a=b"], listing(Some("web"), &["a=b"], Output::Json)),
+    ] {
+        assert_eq!(parse(args).unwrap().action, expected, "{args:?}");
+    }
+}
+
+#[test]
+fn reason_counts_characters_not_bytes() {
+    assert!(parse(&["i-0", "--reason", &"é".repeat(256)]).is_ok());
+}
+
+#[test]
+fn color_is_known_before_parsing() {
+    for (args, expected) in [
+        (&["ssm-proxy"][..], ColorChoice::Auto),
+        (&["ssm-proxy", "--color", "on"], ColorChoice::Always),
+        (&["ssm-proxy", "i-0", "--color=off"], ColorChoice::Never),
+        (&["ssm-proxy", "--color=on", "--color=maybe"], ColorChoice::Always),
+        (&["ssm-proxy", "--", "--color=on"], ColorChoice::Auto),
+    ] {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        assert_eq!(Color::peek(&args), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Flags::command().debug_assert();
+}
+
+#[test]
+fn short_help_fits_a_screen() {
+    let help = Flags::command().term_width(80).render_help().to_string();
+    assert!(help.lines().count() <= 24, "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+}
+
+#[test]
+fn long_help_lists_the_exit_statuses() {
+    let help = Flags::command().render_long_help().to_string();
+    for status in [0, 1, 2, 68, 69, 75, 77, 78] {
+        assert!(help.lines().any(|line| line.starts_with(&format!("{status:4}  "))), "{status}: {help}");
+    }
+}

@@ -28,7 +28,7 @@ use early::Early;
 use ending::{Ending, Want};
 use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
-use pulse::Pulse;
+use pulse::{Pulse, Way};
 use sleep::SleepWatch;
 
 pub(crate) use limits::TERMINATE;
@@ -284,7 +284,7 @@ impl<'a> Tunnel<'a> {
                 self.end_urgently(now);
             }
             Turn::Read(Ok(length)) if length > 0 => {
-                self.moved(now, length);
+                self.moved(now, Way::Up, length);
                 self.channel.send(buffer.get(..length).unwrap_or_default());
             }
             Turn::Read(end) => {
@@ -298,9 +298,9 @@ impl<'a> Tunnel<'a> {
         Ok(())
     }
 
-    fn moved(&mut self, now: Instant, bytes: usize) {
+    fn moved(&mut self, now: Instant, way: Way, bytes: usize) {
         if let Some(pulse) = &mut self.pulse {
-            pulse.moved(now, bytes);
+            pulse.moved(now, way, bytes);
         }
     }
 
@@ -331,7 +331,7 @@ impl<'a> Tunnel<'a> {
         for left in (0..BATCH).rev() {
             match next {
                 Some(Progress::Frame(frame)) => {
-                    self.moved(now, frame.len());
+                    self.moved(now, Way::Down, frame.len());
                     if let Err(ignored) = self.channel.handle_frame(now, &frame) {
                         tracing::debug!(bytes = frame.len(), "ignored {ignored}");
                     }

@@ -6,8 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-/// From one look to the next while bulk flows. A byte waits half of it on average.
-const BEAT: Duration = Duration::from_millis(4);
+/// From one look to the next while bulk flows from stdin: ssh fills the pipe once in it, with a page, and at a page each
+/// 3 ms the pace is kept with the largest messages. A key waits half of it on average, and behind the bulk as well.
+const BEAT_UP: Duration = Duration::from_millis(3);
+/// The same while bulk flows to stdout alone: what a key would wait for is queued at the far side anyway.
+const BEAT_DOWN: Duration = Duration::from_millis(8);
 /// Bytes in a short time, from which on it is called bulk: above a login's key exchange and a full screen.
 const BULK: f64 = 24_000.0;
 /// Where the count of bytes ends: bulk is over this much later than its last byte.
@@ -15,21 +18,67 @@ const CEILING: f64 = 32_000.0;
 /// Bytes a second that count for nothing.
 const DRAIN: f64 = 128_000.0;
 
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// From stdin.
+    Up,
+    /// To stdout.
+    Down,
+}
+
 #[derive(Debug)]
 pub(super) struct Pulse {
-    /// Bytes counted, less what has drained since.
-    level: f64,
-    counted: Instant,
+    up: Meter,
+    down: Meter,
     beat: Instant,
 }
 
 impl Pulse {
     pub(super) fn new(now: Instant) -> Self {
-        Self { level: 0.0, counted: now, beat: now }
+        Self { up: Meter::new(now), down: Meter::new(now), beat: now }
     }
 
     /// This many bytes were moved.
-    pub(super) fn moved(&mut self, now: Instant, bytes: usize) {
+    pub(super) fn moved(&mut self, now: Instant, way: Way, bytes: usize) {
+        match way {
+            Way::Up => self.up.add(now, bytes),
+            Way::Down => self.down.add(now, bytes),
+        }
+    }
+
+    /// Whether bulk flows.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.up.is_bulk() || self.down.is_bulk()
+    }
+
+    /// Nothing is left to do at `now`: how long to rest until the next beat.
+    pub(super) fn rest(&mut self, now: Instant) -> Duration {
+        let beat = if self.up.is_bulk() { BEAT_UP } else { BEAT_DOWN };
+        self.up.drain(now);
+        self.down.drain(now);
+        (self.beat + beat).saturating_duration_since(now)
+    }
+
+    /// A look at the inputs begins.
+    pub(super) fn beat(&mut self, now: Instant) {
+        self.beat = now;
+    }
+}
+
+/// Counts bytes of one way, less what has drained since.
+#[derive(Debug)]
+struct Meter {
+    level: f64,
+    counted: Instant,
+}
+
+impl Meter {
+    fn new(now: Instant) -> Self {
+        Self { level: 0.0, counted: now }
+    }
+
+    fn add(&mut self, now: Instant, bytes: usize) {
         self.drain(now);
         self.level = (self.level + bytes as f64).min(CEILING);
     }
@@ -40,20 +89,8 @@ impl Pulse {
         self.counted = now;
     }
 
-    /// Whether bulk flows.
-    pub(super) fn is_bulk(&self) -> bool {
+    fn is_bulk(&self) -> bool {
         self.level >= BULK
-    }
-
-    /// Nothing is left to do at `now`: how long to rest until the next beat.
-    pub(super) fn rest(&mut self, now: Instant) -> Duration {
-        self.drain(now);
-        (self.beat + BEAT).saturating_duration_since(now)
-    }
-
-    /// A look at the inputs begins.
-    pub(super) fn beat(&mut self, now: Instant) {
-        self.beat = now;
     }
 }
 
@@ -63,23 +100,35 @@ mod tests {
 
     #[test]
     fn bulk_beats_and_a_login_does_not() {
+        for (way, beat) in [(Way::Up, BEAT_UP), (Way::Down, BEAT_DOWN)] {
+            let start = Instant::now();
+            let mut pulse = Pulse::new(start);
+            pulse.moved(start, way, BULK as usize - 1);
+            assert!(!pulse.is_bulk(), "a login");
+            pulse.moved(start, way, 1);
+            assert!(pulse.is_bulk());
+            assert_eq!(pulse.rest(start), beat);
+            pulse.beat(start + beat);
+            pulse.moved(start + beat, way, BULK as usize);
+            assert_eq!(pulse.rest(start + beat * 3 / 2), beat / 2, "counted from the beat");
+            assert_eq!(pulse.rest(start + beat * 20), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn both_ways_at_once_beat_as_an_upload() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start);
-        pulse.moved(start, BULK as usize - 1);
-        assert!(!pulse.is_bulk(), "a login");
-        pulse.moved(start, 1);
-        assert!(pulse.is_bulk());
-        assert_eq!(pulse.rest(start), BEAT);
-        pulse.beat(start + BEAT);
-        assert_eq!(pulse.rest(start + BEAT * 3 / 2), BEAT / 2, "counted from the beat");
-        assert_eq!(pulse.rest(start + BEAT * 3), Duration::ZERO);
+        pulse.moved(start, Way::Down, BULK as usize);
+        pulse.moved(start, Way::Up, BULK as usize);
+        assert_eq!(pulse.rest(start), BEAT_UP);
     }
 
     #[test]
     fn bulk_is_over_soon_after_its_last_byte_even_if_nothing_else_comes() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start);
-        (0..100).for_each(|_| pulse.moved(start, CEILING as usize));
+        (0..100).for_each(|_| pulse.moved(start, Way::Down, CEILING as usize));
         pulse.rest(start + Duration::from_millis(70));
         assert!(!pulse.is_bulk());
     }

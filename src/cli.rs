@@ -12,6 +12,7 @@ mod tests;
 use std::{
     ffi::{OsStr, OsString},
     io::{self, IsTerminal},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -35,6 +36,8 @@ pub struct Invocation {
     pub overrides: Overrides,
     /// How much to log.
     pub verbosity: Verbosity,
+    /// Where to log in place of stderr.
+    pub log_file: Option<PathBuf>,
     /// Whether what goes to stderr is coloured.
     pub color: Color,
 }

@@ -70,6 +70,9 @@ pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<It
     })
 }
 
+/// The target of the log events that repeat what the user was told: for logs that are not on stderr as well.
+pub const TOLD: &str = "ssm_proxy::told";
+
 /// Writes text for the user to stderr, each line under the program's name. Control characters, which would let a
 /// service or an agent play with the terminal, are shown as such.
 pub fn tell(text: &str) {
@@ -77,11 +80,13 @@ pub fn tell(text: &str) {
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         // Without a stderr there is nobody to tell.
         let _ = writeln!(stderr, "ssm-proxy: {}", printable(line));
+        tracing::info!(target: TOLD, "{}", printable(line));
     }
 }
 
 /// Reports the failure that ends the process: one line that says what failed, with the host, and one with what to do.
 pub fn tell_failure(host: &str, error: &Error) {
+    tracing::error!(target: TOLD, status = error.status as u8, "{}; hint: {}", printable(&error.message), printable(&error.hint));
     // Without a stderr there is nobody to tell.
     let _ = writeln!(
         std::io::stderr().lock(),

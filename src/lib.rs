@@ -10,6 +10,7 @@ pub mod channel;
 pub mod cli;
 pub mod commands;
 pub mod error;
+pub mod figures;
 pub mod gateway;
 pub mod lookup;
 pub mod net;

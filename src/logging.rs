@@ -1,34 +1,129 @@
-//! Logging on stderr, for `-v` and `--debug`.
+//! Logging, for `-v`, `--debug` and `--log-file`: on stderr, or in a file.
 //!
 //! Only this crate's own events are shown: the SDK's and the TLS library's may hold headers and tokens.
 
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use ssm_proxy::cli::Verbosity;
+use ssm_proxy::error::{Error, ExitStatus, TOLD, printable};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::time::uptime;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime, uptime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The library's and the binary's events; both crates have this name.
 const OWN: &str = "ssm_proxy";
+/// The folder for log files, inside the user's own.
+const FOLDER: &str = "ssm-proxy";
+/// Bytes from which on a log file is put aside when the next run begins.
+const FULL: u64 = 10 << 20;
 
-/// Starts logging; without `-v` there is none.
-pub(crate) fn start(verbosity: Verbosity, colored: bool) {
-    let level = match verbosity {
-        Verbosity::Quiet => return,
-        Verbosity::Steps => LevelFilter::INFO,
-        Verbosity::Debug => LevelFilter::DEBUG,
-    };
+/// Starts logging on stderr; without `-v` there is none.
+pub(crate) fn to_stderr(verbosity: Verbosity, colored: bool) {
+    if let Some(level) = level(verbosity) {
+        let own = Targets::new().with_target(OWN, level).with_target(TOLD, LevelFilter::OFF);
+        start(own, io::stderr, uptime(), colored);
+    }
+}
+
+/// Starts logging in the file at `path`, behind what is there: the steps at least. `host` tells the runs apart that
+/// share the file.
+///
+/// # Errors
+/// Status 78 if the file cannot be written to.
+pub(crate) fn to_file(path: &Path, verbosity: Verbosity, host: &str) -> Result<(), Error> {
+    let path = place(path);
+    let file = open(&path).map_err(|cause| {
+        let message = format!("the log file {} cannot be written to: {cause}", path.display());
+        Error::new(ExitStatus::Config, message, "give another path with --log-file")
+    })?;
+    let stamp = Stamp { run: format!("{}[{}]", printable(host), std::process::id()) };
+    let own = Targets::new().with_target(OWN, level(verbosity).unwrap_or(LevelFilter::INFO));
+    start(own, Mutex::new(file), stamp, false);
+    Ok(())
+}
+
+fn level(verbosity: Verbosity) -> Option<LevelFilter> {
+    match verbosity {
+        Verbosity::Quiet => None,
+        Verbosity::Steps => Some(LevelFilter::INFO),
+        Verbosity::Debug => Some(LevelFilter::DEBUG),
+    }
+}
+
+fn start<W, T>(own: Targets, writer: W, timer: T, colored: bool)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    T: FormatTime + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_timer(uptime())
+        .with_writer(writer)
+        .with_timer(timer)
         .with_target(false)
         .with_ansi(colored)
         // Without a stderr there is nobody to tell, and telling would panic.
         .log_internal_errors(false)
-        .with_filter(Targets::new().with_target(OWN, level));
+        .with_filter(own);
     tracing_subscriber::registry().with(lines).init();
+}
+
+/// Where a log file is: a path that says where it begins, at `/`, `./` or `../`, is taken as it is; any other is in the
+/// user's folder for such files, since the folder that ssh was started in is an accident.
+fn place(path: &Path) -> PathBuf {
+    let begins_somewhere = path.is_absolute() || path.starts_with(".") || path.starts_with("..");
+    match dirs::state_dir().or_else(dirs::data_local_dir).filter(|_| !begins_somewhere) {
+        Some(folder) => folder.join(FOLDER).join(path),
+        None => path.to_owned(),
+    }
+}
+
+/// Opens a log file, readable by its owner alone, and the folders that it is in. A full one is put aside first.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    if fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > FULL) {
+        let mut old = path.as_os_str().to_owned();
+        old.push(".old");
+        // Two runs may do so at once; both then write to what there is.
+        let _ = fs::rename(path, old);
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// What a line of a file begins with: the time, in UTC, and the run.
+struct Stamp {
+    run: String,
+}
+
+impl FormatTime for Stamp {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        SystemTime.format_time(line)?;
+        write!(line, " {}", self.run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_begins_somewhere_is_left_alone() {
+        for path in ["/var/log/x.log", "./x.log", "../x.log"] {
+            assert_eq!(place(Path::new(path)), Path::new(path));
+        }
+        assert!(place(Path::new("x.log")).ends_with("ssm-proxy/x.log"));
+    }
 }

@@ -18,13 +18,23 @@ fn main() -> ExitCode {
         Err(Refusal::Usage(usage)) => usage.exit(),
         Err(Refusal::Target { host, error }) => return failed(&host, &error),
     };
-    logging::start(invocation.verbosity, invocation.color.for_stderr());
-    match run(&invocation) {
+    let subject = match &invocation.action {
+        Action::Connect(connection) | Action::Check(connection) => &connection.host,
+        Action::List(_) => LIST,
+    };
+    match log(&invocation, subject).and_then(|()| run(&invocation)) {
         Ok(status) => status.into(),
-        Err(error) => match &invocation.action {
-            Action::Connect(connection) | Action::Check(connection) => failed(&connection.host, &error),
-            Action::List(_) => failed(LIST, &error),
-        },
+        Err(error) => failed(subject, &error),
+    }
+}
+
+fn log(invocation: &Invocation, subject: &str) -> Result<(), Error> {
+    match &invocation.log_file {
+        Some(path) => logging::to_file(path, invocation.verbosity, subject),
+        None => {
+            logging::to_stderr(invocation.verbosity, invocation.color.for_stderr());
+            Ok(())
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aws_sdk_ssm::Client;
@@ -17,6 +17,7 @@ use super::{
     fault::{Fault, Kind},
 };
 use crate::error::{Error, ExitStatus};
+use crate::figures::Time;
 
 /// How often StartSession is sent while the service throttles. It is repeated for nothing else: an attempt whose
 /// answer got lost may have started a session, and another attempt would leave that one behind.
@@ -138,6 +139,7 @@ impl Sessions {
     pub async fn start(&self, request: &StartRequest) -> Result<Session, NotStarted> {
         let StartRequest { target, document, parameters, reason } = request;
         tracing::info!(target, document, region = self.aws.region, "starting a session");
+        let begun = Instant::now();
         let call = Call::StartSession { document };
         let parameters: HashMap<_, _> = parameters.clone().into_iter().collect();
         let send = || {
@@ -147,7 +149,7 @@ impl Sessions {
         let again = |kind| kind == Kind::Throttled;
         let answer = repeat(&self.aws, call, self.attempts(START_ATTEMPTS), again, send).await?;
         let id = field(answer.session_id, "SessionId", call)?;
-        tracing::info!(session = id, "session started");
+        tracing::info!(session = id, took = %Time(begun.elapsed()), "session started");
         match stream(answer.token_value, answer.stream_url, call) {
             Ok(stream) => Ok(Session { id, stream }),
             Err(error) => {

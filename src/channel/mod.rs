@@ -155,6 +155,8 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Bytes delivered by [`Channel::poll_output`].
     pub bytes_received: u64,
+    /// Messages of ours that were sent, each counted once.
+    pub sent: u64,
     /// Messages of ours that were acknowledged.
     pub acknowledged: u64,
     /// Messages sent again.
@@ -652,6 +654,7 @@ impl Channel {
         Stats {
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
+            sent: self.outgoing.next_sequence().unsigned_abs(),
             acknowledged: self.outgoing.acknowledged_messages(),
             resent: self.outgoing.resent(),
             duplicates: self.duplicates,

@@ -1,6 +1,6 @@
 //! The flags as clap reads them, and what they mean together.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Command, Parser, builder::NonEmptyStringValueParser, error::ErrorKind};
 
@@ -224,6 +224,17 @@ pub(super) struct Flags {
     )]
     verbose: u8,
 
+    /// Log into a file, not on stderr
+    #[arg(
+        long,
+        value_name = "PATH",
+        hide_short_help = true,
+        long_help = "Log into this file, behind what is there, and not on stderr, which is ssh's terminal: the steps, or with -vv \
+            everything. A PATH that does not begin with / or . is in the folder ~/.local/state/ssm-proxy (or your system's place \
+            for such files). A file of more than 10 MiB is renamed to PATH.old first."
+    )]
+    log_file: Option<PathBuf>,
+
     /// The same as -vv
     #[arg(long, hide_short_help = true)]
     debug: bool,
@@ -260,7 +271,7 @@ impl Flags {
             1 => Verbosity::Steps,
             _ => Verbosity::Debug,
         };
-        let color = self.color;
+        let (color, log_file) = (self.color, self.log_file.take());
         let mut overrides = Overrides {
             profile: self.profile.take(),
             region: self.region.take(),
@@ -270,7 +281,7 @@ impl Flags {
         };
         if self.list {
             let action = Action::List(Listing { filter: self.host, tags: self.tag, output: self.output });
-            return Ok(Invocation { action, overrides, verbosity, color });
+            return Ok(Invocation { action, overrides, verbosity, log_file, color });
         }
         let (host, target) = self.target(command)?;
         let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
@@ -294,7 +305,7 @@ impl Flags {
         overrides.profile = target.profile.or(overrides.profile);
         overrides.region = target.region.or(overrides.region);
         let action = if self.check { Action::Check(connection) } else { Action::Connect(connection) };
-        Ok(Invocation { action, overrides, verbosity, color })
+        Ok(Invocation { action, overrides, verbosity, log_file, color })
     }
 
     /// The node that HOST, `--target` and `--tag` agree on, and what to call it.

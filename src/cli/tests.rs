@@ -34,6 +34,7 @@ fn plain() -> Invocation {
         action: Action::Connect(connection),
         overrides: Overrides::default(),
         verbosity: Verbosity::Quiet,
+        log_file: None,
         color: Color::Auto,
     }
 }
@@ -94,6 +95,8 @@ fn every_option_arrives() {
         "--user",
         "ec2-user",
         "-v",
+        "--log-file",
+        "x.log",
         "mi-0123456789abcdef0",
     ])
     .unwrap();
@@ -122,6 +125,7 @@ fn every_option_arrives() {
             no_credential_cache: true,
         },
         verbosity: Verbosity::Steps,
+        log_file: Some("x.log".into()),
         color: Color::Off,
     };
     assert_eq!(invocation, expected);

@@ -14,7 +14,7 @@ use super::{probe::Probe, sign_in::sign_in, steps::Steps};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, PushKey},
-    error::{Error, ExitStatus},
+    error::{Error, ExitStatus, tell},
     lookup::{Lookup, NotConnected, age},
     stdio::Signals,
     target::Node,
@@ -44,7 +44,7 @@ pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus
     };
     tokio::select! {
         () = walk.rest(&aws, &sessions) => {}
-        signal = signals.next() => {
+        signal = signals.end(|| tell("checking")) => {
             let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
             steps.failed("check", &error);
         }

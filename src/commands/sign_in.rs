@@ -1,8 +1,11 @@
 //! To sign in: credentials are found while nothing else is under way.
 
+use std::time::Instant;
+
 use crate::{
     aws::Aws,
-    error::{Error, ExitStatus},
+    error::{Error, ExitStatus, tell},
+    figures::Time,
     stdio::Signals,
 };
 
@@ -12,9 +15,14 @@ use crate::{
 /// # Errors
 /// Those of [`Aws::sign_in`], and a signal that came first.
 pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
+    let begun = Instant::now();
     tokio::select! {
         biased;
-        signed_in = aws.sign_in() => signed_in,
+        signed_in = aws.sign_in() => {
+            signed_in?;
+            tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
+            Ok(())
+        }
         // Not started if there are credentials at once, as there mostly are.
         signal = first_signal() => {
             let message = format!("{} came before there were credentials", signal?);
@@ -27,5 +35,5 @@ async fn first_signal() -> Result<&'static str, Error> {
     let mut signals = Signals::listen().map_err(|cause| {
         Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
     })?;
-    Ok(signals.next().await)
+    Ok(signals.end(|| tell("waiting for credentials")).await)
 }

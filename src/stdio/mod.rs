@@ -11,7 +11,7 @@ mod threads;
 
 use std::io;
 
-pub use signals::Signals;
+pub use signals::{Asked, Signals};
 
 /// Bytes from fd 0.
 pub struct Stdin {

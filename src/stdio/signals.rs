@@ -1,4 +1,5 @@
-//! The signals that end a session: SIGHUP, which OpenSSH sends its ProxyCommand, SIGTERM and SIGINT.
+//! The signals that end a session: SIGHUP, which OpenSSH sends its ProxyCommand, SIGTERM and SIGINT. And those that ask
+//! how it is: SIGUSR1, and SIGINFO (Ctrl-T) where there is one.
 //!
 //! A signal that was ignored when we were started stays ignored: `sftp` does that with SIGINT, so that Ctrl-C ends a
 //! transfer and not the connection, and `nohup` with SIGHUP.
@@ -8,7 +9,16 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for the signals that ask us to end.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asked {
+    /// To end; the signal's name.
+    End(&'static str),
+    /// To say how the session is.
+    Report,
+}
+
+/// Listens for signals.
 pub struct Signals {
     #[cfg(unix)]
     hangup: Option<Signal>,
@@ -16,6 +26,22 @@ pub struct Signals {
     terminate: Option<Signal>,
     #[cfg(unix)]
     interrupt: Option<Signal>,
+    #[cfg(unix)]
+    user: Option<Signal>,
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+    info: Option<Signal>,
+}
+
+impl Signals {
+    /// Waits for the next signal that asks us to end, and gives its name. `report` is called for each of the others.
+    pub async fn end(&mut self, report: impl Fn()) -> &'static str {
+        loop {
+            match self.next().await {
+                Asked::End(signal) => return signal,
+                Asked::Report => report(),
+            }
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -34,15 +60,24 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            user: listen(SignalKind::user_defined1())?,
+            #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+            info: listen(SignalKind::info())?,
         })
     }
 
-    /// Waits for the next signal and gives its name. May be dropped at any time.
-    pub async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal. May be dropped at any time.
+    pub async fn next(&mut self) -> Asked {
+        #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+        let info = received(&mut self.info);
+        #[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
+        let info = std::future::pending::<()>();
         tokio::select! {
-            () = received(&mut self.hangup) => "SIGHUP",
-            () = received(&mut self.terminate) => "SIGTERM",
-            () = received(&mut self.interrupt) => "SIGINT",
+            () = received(&mut self.hangup) => Asked::End("SIGHUP"),
+            () = received(&mut self.terminate) => Asked::End("SIGTERM"),
+            () = received(&mut self.interrupt) => Asked::End("SIGINT"),
+            () = received(&mut self.user) => Asked::Report,
+            () = info => Asked::Report,
         }
     }
 }
@@ -76,10 +111,10 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for Ctrl-C and gives its name. May be dropped at any time.
-    pub async fn next(&mut self) -> &'static str {
+    /// Waits for Ctrl-C. May be dropped at any time.
+    pub async fn next(&mut self) -> Asked {
         match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
+            Ok(()) => Asked::End("Ctrl-C"),
             Err(_) => std::future::pending().await,
         }
     }

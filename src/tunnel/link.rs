@@ -14,6 +14,7 @@ use super::patience::Patience;
 use crate::aws::{Aws, Sessions, Stream};
 use crate::channel::PLUGIN_VERSION;
 use crate::error::{Error, ExitStatus, tell};
+use crate::figures::Time;
 use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 
 /// A connection under way.
@@ -82,6 +83,11 @@ impl<'a> Connector<'a> {
         Self { aws, sessions, session_id, client_id: Uuid::new_v4(), patience: RefCell::new(patience) }
     }
 
+    /// The session's id.
+    pub(super) fn session_id(&self) -> &str {
+        self.session_id
+    }
+
     /// Connects to `stream`, with credentials of this moment.
     async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, Error> {
         let aws = self.aws;
@@ -109,7 +115,7 @@ impl<'a> Connector<'a> {
                 "check the network, or whether a proxy or VPC endpoint is needed",
             ))
         })?;
-        tracing::info!(%url, elapsed = ?started.elapsed(), "data channel open");
+        tracing::info!(%url, took = %Time(started.elapsed()), "data channel open");
         Ok(Box::new(gateway))
     }
 

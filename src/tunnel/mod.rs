@@ -10,6 +10,7 @@ mod link;
 mod patience;
 mod pulse;
 mod sleep;
+mod summary;
 
 use std::future::Future;
 use std::io;
@@ -22,14 +23,16 @@ use tokio::time::timeout;
 use crate::aws::{Aws, Session, Sessions};
 use crate::channel::{Channel, Config, Event};
 use crate::error::{Error, ExitStatus, tell};
+use crate::figures::Time;
 use crate::gateway::{Gateway, Loss, Progress};
-use crate::stdio::{Signals, Stdin, Stdout};
+use crate::stdio::{Asked, Signals, Stdin, Stdout};
 use early::Early;
 use ending::{Ending, Want};
 use link::{Connector, Failure, Link, LinkEvent};
 use patience::Patience;
 use pulse::{Pulse, Way};
 use sleep::SleepWatch;
+use summary::Summary;
 
 pub(crate) use limits::TERMINATE;
 
@@ -105,9 +108,11 @@ async fn start(
     deadline: Instant,
 ) -> Result<(Session, bool), Error> {
     tokio::pin!(starting);
+    let begun = Instant::now();
+    let report = || tell(&format!("the session has not started yet, after {}", Time(begun.elapsed())));
     tokio::select! {
         session = &mut starting => return session.map(|session| (session, false)),
-        signal = signals.next() => tracing::info!(signal, "ending"),
+        signal = signals.end(report) => tracing::info!(signal, "ending"),
         () = sleep_until(deadline) => return Err(not_connected_in_time("StartSession was not answered")),
     }
     hurry.notify_one();
@@ -145,6 +150,7 @@ struct Tunnel<'a> {
     /// Without the service's pace there is none: batches grow by themselves.
     pulse: Option<Pulse>,
     sleep_watch: SleepWatch,
+    summary: Summary,
     ending: Option<Ending>,
     /// The session is closed; this is how, and since when stdout's reader has taken nothing.
     closed: Option<(Result<(), Error>, Instant)>,
@@ -152,7 +158,7 @@ struct Tunnel<'a> {
 
 /// What ended the wait.
 enum Turn {
-    Signal(&'static str),
+    Signal(Asked),
     Wrote(io::Result<usize>),
     Read(io::Result<usize>),
     Link(LinkEvent),
@@ -189,6 +195,7 @@ impl<'a> Tunnel<'a> {
             resumes: !settings.resume_timeout.is_zero(),
             pulse: settings.paced.then(|| Pulse::new(Instant::now())),
             sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
+            summary: Summary::new(Instant::now()),
             ending: None,
             closed: None,
         }
@@ -213,6 +220,7 @@ impl<'a> Tunnel<'a> {
         let patience = if self.is_urgent() { limits::GOODBYE } else { limits::DRAIN_STALL };
         // Best effort: the outcome is settled, and a reader that is gone needs nothing.
         let _ = timeout(patience, self.write_rest()).await;
+        tracing::info!("{}", self.report(Instant::now()));
         if let Link::Up(gateway) = self.link {
             let _ = timeout(limits::GOODBYE, gateway.close()).await;
         }
@@ -268,10 +276,11 @@ impl<'a> Tunnel<'a> {
         let now = Instant::now();
         match turn {
             Turn::Woke | Turn::Rest => {}
-            Turn::Signal(signal) => {
+            Turn::Signal(Asked::End(signal)) => {
                 tracing::info!(signal, "ending");
                 self.end_urgently(now);
             }
+            Turn::Signal(Asked::Report) => tell(&self.report(now)),
             Turn::Wrote(Ok(length)) => {
                 self.outbox.advance(length);
                 if let Some((_, progress)) = &mut self.closed {
@@ -304,6 +313,10 @@ impl<'a> Tunnel<'a> {
         }
     }
 
+    fn report(&self, now: Instant) -> String {
+        format!("session {}: {}", self.connector.session_id(), self.summary.line(now, &self.channel.stats()))
+    }
+
     fn end_urgently(&mut self, now: Instant) {
         self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
     }
@@ -321,6 +334,7 @@ impl<'a> Tunnel<'a> {
         };
         self.link = Link::Up(gateway);
         self.connector.connected(now);
+        self.summary.connected(now);
         self.channel.transport_up();
         Ok(())
     }
@@ -351,6 +365,7 @@ impl<'a> Tunnel<'a> {
 
     fn lost(&mut self, now: Instant, loss: &Loss) -> Result<(), Outcome> {
         tracing::info!("connection lost: {loss}");
+        self.summary.lost(now);
         self.channel.transport_lost(matches!(loss, Loss::Closed { .. }));
         if self.is_urgent() {
             return Err(Outcome { over: false, result: Ok(()) });
@@ -371,6 +386,7 @@ impl<'a> Tunnel<'a> {
         while self.outbox.len() < WRITE
             && let Some(bytes) = self.channel.poll_output()
         {
+            self.summary.output(now);
             self.outbox.extend_from_slice(&bytes);
         }
         if self.stdout_gone {
@@ -388,7 +404,7 @@ impl<'a> Tunnel<'a> {
     fn heed(&mut self, now: Instant, event: Event) -> Result<(), Outcome> {
         match event {
             Event::Ready { agent_version } => {
-                tracing::info!(agent_version, "handshake complete");
+                self.summary.ready(now, &agent_version);
                 self.connect_deadline = None;
             }
             Event::CustomerMessage(text) => tell(&text),

@@ -1,0 +1,125 @@
+//! What is going on can be seen: phases and a summary with `-v`, in a file of their own with `--log-file`, and at once by
+//! a signal.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where a line that it waits for does not come")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fixtures::standin::{Fault, Options, Scheduled, When};
+use fixtures::{Bench, HOST, Setup, Signal, noise};
+
+/// Fails unless these parts are in `text`, in this order.
+#[track_caller]
+fn in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let Some(at) = rest.find(part) else { panic!("{part:?} is not there, or not in its place: {text}") };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+}
+
+const PHASES: [&str; 6] = [
+    "credentials found took=",
+    "session started session=\"standin-",
+    "data channel open url=",
+    "handshake complete agent_version=",
+    "first byte from the target took=",
+    "session standin-",
+];
+
+#[test]
+fn v_shows_each_phase_and_a_summary() {
+    let bench = Bench::open();
+    let ssh = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy -v %h %p", HOST, "cat"]);
+    let done = ssh.run_with(noise(7, 200_000)).ok();
+    in_order(&done.stderr, &PHASES);
+    let summary = done.stderr.lines().find(|line| line.contains(": open for ")).expect("a summary");
+    in_order(summary, &["sent 20", " kB (", "/s), received 20", " kB (", "/s), round trip ", " ms, 0 of ", "0 resumes"]);
+    let report = bench.finish();
+    let sent = report.sessions.first().expect("a session").traffic.bytes_from_client;
+    assert!((200_000..210_000).contains(&sent), "{sent} bytes, as the summary says in kB");
+}
+
+#[test]
+fn the_summary_counts_resumes_and_resends() {
+    let standin = Options {
+        schedule: vec![Scheduled { when: When::Messages(60), fault: Fault::Drop }],
+        ..Options::default()
+    };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    let ssh = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy -v %h %p", HOST, "cat"]);
+    let done = ssh.run_with(noise(8, 200_000)).ok();
+    in_order(&done.stderr, &["connection lost: ", "session resumed away=", ", 1 resumes"]);
+    bench.finish();
+}
+
+#[test]
+fn a_log_file_takes_the_place_of_stderr() {
+    let bench = Bench::open();
+    let path = bench.folder().join("logs/one.log");
+    let command = format!("ProxyCommand=ssm-proxy --log-file {} %h %p", path.display());
+    for _ in 0..2 {
+        let done = bench.ssh().args(["-o", &command, HOST, "true"]).run().ok();
+        assert_eq!(done.stderr, "");
+    }
+    let text = fs::read_to_string(&path).expect("the log file");
+    in_order(&text, &PHASES);
+    assert_eq!(text.matches(": open for ").count(), 2, "the second run writes behind the first: {text}");
+    assert!(text.lines().all(|line| line.contains(&format!("Z {}[", HOST.to_lowercase()))), "{text}");
+    assert!(text.is_ascii() && !text.contains('\x1b'), "no colours: {text}");
+    let mode = fs::metadata(&path).expect("the log file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    bench.finish();
+}
+
+#[test]
+fn a_failure_is_told_and_logged() {
+    let bench = Bench::open();
+    let path = bench.folder().join("failed.log");
+    let flags = ["--log-file".as_ref(), path.as_os_str()];
+    let done = bench.proxy().args(flags).arg(HOST).without("AWS_REGION").run().code(78);
+    assert_eq!(done.stderr.lines().count(), 2, "{done}");
+    let text = fs::read_to_string(&path).expect("the log file");
+    assert!(text.contains("ERROR") && text.contains("hint: "), "{text}");
+    bench.finish();
+}
+
+#[test]
+fn a_name_alone_is_in_the_users_folder_for_logs() {
+    let bench = Bench::open();
+    let state = bench.folder().join("state");
+    let proxy = bench.proxy().args(["--log-file", "x.log", HOST]).env("XDG_STATE_HOME", &state);
+    proxy.run().ok();
+    assert!(state.join("ssm-proxy/x.log").is_file());
+    bench.finish();
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_78_and_a_full_one_is_put_aside() {
+    let bench = Bench::open();
+    let done = bench.proxy().args(["--log-file", "/dev/null/x.log", HOST]).run().code(78);
+    assert!(done.stderr.contains("the log file /dev/null/x.log cannot be written to: "), "{done}");
+    assert!(done.stderr.contains("hint: give another path with --log-file"), "{done}");
+    let path = bench.folder().join("full.log");
+    fs::write(&path, vec![b'x'; (10 << 20) + 1]).expect("the test's folder can be written to");
+    bench.proxy().arg("--log-file").arg(&path).arg(HOST).run().ok();
+    assert!(fs::metadata(&path).expect("a new file").len() < 10_000);
+    assert!(Path::new(&format!("{}.old", path.display())).is_file());
+    bench.finish();
+}
+
+#[test]
+fn a_signal_shows_the_summary_at_once() {
+    let bench = Bench::open();
+    let mut proxy = bench.proxy().arg(HOST).start();
+    proxy.expect_stdout("SSH-2.0-");
+    proxy.signal(Signal::USR1);
+    let line = proxy.expect_stderr("ssm-proxy: session standin-");
+    in_order(&line, &[": open for ", "received ", ", 0 resumes"]);
+    proxy.close_stdin();
+    let done = proxy.ended().ok();
+    assert_eq!(done.stderr.lines().count(), 1, "the session goes on, and nothing else is said: {done}");
+    bench.finish();
+}

@@ -115,20 +115,28 @@ need_terminals() {
   as_root "$remount"
 }
 
-# need_aws_cli: the AWS CLI that credentials are shared with, in a Python environment of its own where cargo builds.
-# Sets AWS_CLI to its path, unless that is set already.
-need_aws_cli() {
-  [ -z "${AWS_CLI:-}" ] || return 0
-  local version=1.46.3 folder
-  folder=$(target_folder)/aws-cli
-  AWS_CLI=$folder/bin/aws
-  case $("$AWS_CLI" --version 2>/dev/null) in
-    "aws-cli/$version "*) return 0 ;;
-  esac
+# need_python_tool FOLDER PACKAGE VERSION PROGRAM: a program from PyPI, in a Python environment of its own where cargo
+# builds; its path is then in `found`.
+need_python_tool() {
+  local folder
+  folder=$(target_folder)/$1
+  found=$folder/bin/$4
+  [ "$(cat "$folder/installed" 2>/dev/null)" = "$2==$3" ] && return 0
   need python3-venv
-  say "Installing the AWS CLI $version for the tests, into $folder"
-  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check "awscli==$version"; } ||
-    fail "That failed. Install the AWS CLI yourself, and set AWS_CLI to its path."
+  say "Installing $2 $3 for the tests, into $folder"
+  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check "$2==$3"; } ||
+    fail "That failed. Install $2 yourself, and set the variable that tests/run names for it."
+  echo "$2==$3" >"$folder/installed"
+}
+
+# need_aws_cli: the AWS CLI that credentials are shared with. Sets AWS_CLI to its path, unless that is set already.
+need_aws_cli() {
+  [ -n "${AWS_CLI:-}" ] || { need_python_tool aws-cli awscli 1.46.3 aws && AWS_CLI=$found; }
+}
+
+# need_ansible: what plays playbooks. Sets ANSIBLE_PLAYBOOK to its path, unless that is set already.
+need_ansible() {
+  [ -n "${ANSIBLE_PLAYBOOK:-}" ] || { need_python_tool ansible ansible-core 2.19.14 ansible-playbook && ANSIBLE_PLAYBOOK=$found; }
 }
 
 # need_rust: cargo, not older than Cargo.toml asks for.

@@ -36,7 +36,10 @@ fn v_shows_each_phase_and_a_summary() {
     let done = ssh.run_with(noise(7, 200_000)).ok();
     in_order(&done.stderr, &PHASES);
     let summary = done.stderr.lines().find(|line| line.contains(": open for ")).expect("a summary");
-    in_order(summary, &["sent 20", " kB (", "/s), received 20", " kB (", "/s), round trip ", " ms, 0 of ", "0 resumes"]);
+    in_order(
+        summary,
+        &["sent 20", " kB (", "/s), received 20", " kB (", "/s), round trip ", " ms, 0 of ", "0 resumes"],
+    );
     let report = bench.finish();
     let sent = report.sessions.first().expect("a session").traffic.bytes_from_client;
     assert!((200_000..210_000).contains(&sent), "{sent} bytes, as the summary says in kB");
@@ -44,10 +47,8 @@ fn v_shows_each_phase_and_a_summary() {
 
 #[test]
 fn the_summary_counts_resumes_and_resends() {
-    let standin = Options {
-        schedule: vec![Scheduled { when: When::Messages(60), fault: Fault::Drop }],
-        ..Options::default()
-    };
+    let standin =
+        Options { schedule: vec![Scheduled { when: When::Messages(60), fault: Fault::Drop }], ..Options::default() };
     let bench = Bench::with(Setup { standin, ..Setup::default() });
     let ssh = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy -v %h %p", HOST, "cat"]);
     let done = ssh.run_with(noise(8, 200_000)).ok();

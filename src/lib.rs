@@ -11,6 +11,7 @@ pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod gateway;
+mod home;
 pub mod lookup;
 pub mod net;
 pub mod public_key;

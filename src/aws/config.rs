@@ -13,44 +13,33 @@ use std::{
 use aws_config::{
     AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache, imds, profile::ProfileSet,
     provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
-    timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
 use aws_runtime::env_config::{EnvConfigValue, file::EnvConfigFiles};
-use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_ssm::{
+    Client,
+    config::{
+        Builder,
+        endpoint::{DefaultResolver, Params, ResolveEndpoint},
+    },
+};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
     credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
     http::{Http, host_of},
+    overrides::{Limits, Overrides},
 };
 use crate::error::{Error, ExitStatus};
-use crate::net::{Address, CONNECT_TIMEOUT, Dialer, Source, Trust};
+use crate::home;
+use crate::net::{Address, Dialer, Source, Trust};
 
-/// For one whole attempt of an API call. StartSession answers in under a second; a slow network may need some more, and
-/// nobody waits longer for a prompt.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
 /// a person waits.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What the command line says in place of environment and profile.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Overrides {
-    /// The profile's name. As with the AWS CLI, it wins over credentials in the environment.
-    pub profile: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-    /// The SSM API's URL, `http://` or `https://`.
-    pub endpoint_url: Option<String>,
-    /// Where streams are dialled in place of what the API says, `http://` or `https://`.
-    pub ssmmessages_endpoint_url: Option<String>,
-    /// Leave the AWS CLI's cache of temporary credentials alone.
-    pub no_credential_cache: bool,
-}
 
 /// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
 #[derive(Clone)]
@@ -67,7 +56,9 @@ pub struct Aws {
     /// What the account depends on: the profile first, and what the environment says in its place. Texts to compare, none of
     /// them secret and none for show.
     pub identity: Vec<String>,
-    credentials: Arc<CachedCredentials>,
+    /// None if requests are not to be signed.
+    credentials: Option<Arc<CachedCredentials>>,
+    limits: Limits,
     dialer: Dialer,
     sdk: SdkConfig,
 }
@@ -101,13 +92,9 @@ impl Aws {
         let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
         let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
         let sts_endpoint = settings.endpoint(&STS)?;
-        let login = Login::of(&profile.name, &sections);
-        let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source())));
+        let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source(overrides))));
         let http = Http::new(dialer.clone());
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
+        let timeouts = overrides.limits.timeouts();
         let use_fips = settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
         let use_dual_stack = settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
         let provider = ProviderConfig::without_region()
@@ -116,7 +103,7 @@ impl Aws {
             .with_use_fips(Some(use_fips))
             .with_use_dual_stack(Some(use_dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()));
-        let identity = settings.identity(&profile);
+        let identity = settings.identity(&profile, overrides);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
             None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
@@ -139,6 +126,7 @@ impl Aws {
             .build();
         let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
         sts.set_endpoint_url(sts_endpoint);
+        let login = Login::of(&profile.name, &sections);
         let recipe = Recipe {
             profile,
             env,
@@ -149,13 +137,16 @@ impl Aws {
             imds,
             cached: !overrides.no_credential_cache,
         };
-        let credentials = Arc::new(CachedCredentials::new(recipe, login)?);
-        let provide: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
-        let mut sdk = sdk
-            .to_builder()
-            // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
-            .retry_config(RetryConfig::disabled())
-            .credentials_provider(SharedCredentialsProvider::new(provide));
+        let credentials = match overrides.no_sign_request {
+            true => None,
+            false => Some(Arc::new(CachedCredentials::new(recipe, login)?)),
+        };
+        // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
+        let mut sdk = sdk.to_builder().retry_config(RetryConfig::disabled());
+        sdk.set_credentials_provider(credentials.clone().map(|credentials| {
+            let provide: Arc<dyn ProvideCredentials> = credentials;
+            SharedCredentialsProvider::new(provide)
+        }));
         sdk.set_endpoint_url(endpoint_override.clone());
         Ok(Self {
             region,
@@ -164,17 +155,18 @@ impl Aws {
             instance_connect_endpoint,
             identity,
             credentials,
+            limits: overrides.limits,
             dialer,
             sdk: sdk.build(),
         })
     }
 
-    /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
-    /// API call and the WebSocket that follows it share one resolution.
+    /// The credentials of this moment, for one signature; none if requests are not to be signed. They are kept until
+    /// shortly before they expire, so that the API call and the WebSocket that follows it share one resolution.
     ///
     /// # Errors
     /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
-    pub async fn credentials(&self) -> Result<Credentials, Error> {
+    pub async fn credentials(&self) -> Result<Option<Credentials>, Error> {
         self.credentials_by(Asking::Never).await
     }
 
@@ -187,8 +179,22 @@ impl Aws {
         self.credentials_by(Asking::Allowed).await.map(drop)
     }
 
-    async fn credentials_by(&self, asking: Asking) -> Result<Credentials, Error> {
-        self.credentials.get(asking).await.map_err(|error| self.credentials.explain(&error))
+    async fn credentials_by(&self, asking: Asking) -> Result<Option<Credentials>, Error> {
+        let Some(credentials) = &self.credentials else { return Ok(None) };
+        credentials.get(asking).await.map(Some).map_err(|error| credentials.explain(&error))
+    }
+
+    /// What makes the service accept who asks.
+    pub fn credentials_hint(&self) -> String {
+        match &self.credentials {
+            Some(credentials) => credentials.hint(),
+            None => "leave --no-sign-request out: AWS takes signed requests alone".to_owned(),
+        }
+    }
+
+    /// The time limits that the user has set.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The name of the profile in use; it need not exist if it is `default`.
@@ -218,8 +224,17 @@ impl Aws {
         &self.sdk
     }
 
-    pub(super) fn cached_credentials(&self) -> &CachedCredentials {
-        &self.credentials
+    pub(super) fn cached_credentials(&self) -> Option<&CachedCredentials> {
+        self.credentials.as_deref()
+    }
+
+    /// A client of the SSM API.
+    pub(super) fn ssm(&self) -> Client {
+        let mut config = Builder::from(&self.sdk);
+        if self.credentials.is_none() {
+            config.set_allow_no_auth();
+        }
+        Client::from_conf(config.build())
     }
 
     /// The SSM API's host as a person would look it up; for messages.
@@ -322,22 +337,30 @@ impl Settings<'_> {
         variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
     }
 
-    fn identity(&self, profile: &Profile) -> Vec<String> {
+    fn identity(&self, profile: &Profile, overrides: &Overrides) -> Vec<String> {
         let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
         let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
         let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
         let values = names.map(|name| variable(self.env, name).unwrap_or_default());
-        std::iter::once(profile.name.clone()).chain(values).collect()
+        let unsigned = overrides.no_sign_request.then(|| "unsigned".to_owned());
+        std::iter::once(profile.name.clone()).chain(values).chain(unsigned).collect()
     }
 
-    fn trust_source(&self) -> Source {
+    /// As with the AWS CLI, checking nothing wins over every file.
+    fn trust_source(&self, overrides: &Overrides) -> Source {
+        if overrides.no_verify_ssl {
+            return Source::Anyone;
+        }
         let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
+        if let Some(path) = &overrides.ca_bundle {
+            return named("--ca-bundle", vec![home::expand(path)]);
+        }
         if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
-            return named("AWS_CA_BUNDLE", vec![path.into()]);
+            return named("AWS_CA_BUNDLE", vec![home::expand(&path)]);
         }
         if let Some(path) = self.property("ca_bundle") {
             let setting = format!("ca_bundle of profile {}", self.sections.selected_profile());
-            return named(&setting, vec![below_home(&path)]);
+            return named(&setting, vec![home::expand(&path)]);
         }
         let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
         let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
@@ -388,13 +411,6 @@ fn check_url(url: &str, origin: &str) -> Result<String, Error> {
             let message = format!("{origin} is no http or https URL with a host");
             Err(Error::new(ExitStatus::Config, message, "give a URL such as https://ssm.eu-west-1.amazonaws.com"))
         }
-    }
-}
-
-fn below_home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), dirs::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => path.into(),
     }
 }
 
@@ -559,9 +575,11 @@ mod tests {
         let other_key = [("AWS_ACCESS_KEY_ID", "AKIDOTHER"), KEYS[1]];
         let other_file = [("AWS_CONFIG_FILE", "/other"), KEYS[0], KEYS[1]];
         let region = Overrides { region: Some("eu-west-1".to_owned()), ..Overrides::default() };
+        let unsigned = Overrides { no_sign_request: true, ..region.clone() };
         let mut identities = Vec::new();
         for (overrides, env) in [
             (&region, &KEYS[..]),
+            (&unsigned, &KEYS),
             (&region, &other_key),
             (&region, &other_file),
             (&profile("a"), &KEYS),
@@ -665,7 +683,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_ca_file_comes_from_environment_then_profile() {
+    async fn the_ca_file_comes_from_flag_then_environment_then_profile() {
         let sections = |config: &'static str| async move {
             let folder = Folder::new();
             let env = Env::from_slice(&[]);
@@ -677,17 +695,22 @@ mod tests {
             setting: setting.to_owned(),
             paths: paths.iter().map(PathBuf::from).collect(),
         };
+        let none = Overrides::default();
+        let flag = Overrides { ca_bundle: Some("/flag.pem".to_owned()), ..none.clone() };
+        let unverified = Overrides { no_verify_ssl: true, ..flag.clone() };
         let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
         let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
-        for (env, sections, expected) in [
-            (&all[..], &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
-            (&openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
-            (&openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
-            (&openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
-            (&[("AWS_CA_BUNDLE", "")], &without, Source::System),
+        for (overrides, env, sections, expected) in [
+            (&unverified, &all[..], &with, Source::Anyone),
+            (&flag, &all, &with, named("--ca-bundle", &["/flag.pem"])),
+            (&none, &all, &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
+            (&none, &openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
+            (&none, &openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
+            (&none, &openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
+            (&none, &[("AWS_CA_BUNDLE", "")], &without, Source::System),
         ] {
             let env = Env::from_slice(env);
-            assert_eq!(Settings { env: &env, sections }.trust_source(), expected);
+            assert_eq!(Settings { env: &env, sections }.trust_source(overrides), expected);
         }
     }
 

@@ -192,6 +192,11 @@ impl Aws {
         }
     }
 
+    /// Whether requests are signed.
+    pub fn signs(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// The time limits that the user has set.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -231,7 +236,7 @@ impl Aws {
     /// A client of the SSM API.
     pub(super) fn ssm(&self) -> Client {
         let mut config = Builder::from(&self.sdk);
-        if self.credentials.is_none() {
+        if !self.signs() {
             config.set_allow_no_auth();
         }
         Client::from_conf(config.build())

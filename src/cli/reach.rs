@@ -21,9 +21,9 @@ pub(super) struct Reach {
         long,
         hide_short_help = true,
         long_help = "Take any TLS certificate, of the API, the WebSocket and proxies. Whoever is in between can then read \
-            and change what is said to AWS, credentials' signatures and the session's token included; what ssh says \
-            stays its own secret. A line on stderr reminds of it each time. --ca-bundle is what you want in a network \
-            that inspects TLS."
+            and change what is said to AWS, the session's token and credentials that AWS hands out included; what ssh \
+            says stays its own secret. A line on stderr says so each time. In a network that inspects TLS, --ca-bundle \
+            is what you want."
     )]
     pub(super) no_verify_ssl: bool,
 

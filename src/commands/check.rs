@@ -193,7 +193,8 @@ impl Walk<'_> {
     async fn channel(&self, aws: &Aws, sessions: &Sessions, session: &Session) -> Option<Probe> {
         let begun = Instant::now();
         let gateway = self.steps.take("data channel", tunnel::open(aws, sessions, session).await)?;
-        self.steps.passed_in("data channel", "connected, the signed upgrade is accepted", begun);
+        let upgrade = if aws.signs() { "signed" } else { "unsigned" };
+        self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
         let begun = Instant::now();
         let mut probe = Probe::new(gateway);
         let agent = self.steps.take("handshake", probe.handshake(self.connection.connect_timeout).await)?;

@@ -444,3 +444,32 @@ fn options_may_be_abbreviated_where_that_is_clear() {
     assert_eq!(invocation.overrides.region.as_deref(), Some("eu-west-1"));
     assert!(usage_error(&["i-0", "--re", "x"]).contains("unexpected argument '--re'"), "--region, --reason, …");
 }
+
+#[test]
+fn every_option_of_start_session_is_one_here() {
+    let command = command();
+    let names: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    for name in [
+        "target",
+        "document-name",
+        "reason",
+        "parameters",
+        "cli-input-json",
+        "generate-cli-skeleton",
+        "debug",
+        "endpoint-url",
+        "no-verify-ssl",
+        "no-paginate",
+        "output",
+        "query",
+        "profile",
+        "region",
+        "color",
+        "no-sign-request",
+        "ca-bundle",
+        "cli-read-timeout",
+        "cli-connect-timeout",
+    ] {
+        assert!(names.contains(&name), "--{name}");
+    }
+}

@@ -197,7 +197,14 @@ fn unsigned_requests_reach_whom_does_not_mind() {
     let checked = proxy().args(["--check", "--no-sign-request", HOST]).run().ok();
     assert!(checked.text().contains("connected, the unsigned upgrade is accepted"), "{checked}");
     assert!(checked.text().contains("- credentials    not looked for: requests are not signed\n"), "{checked}");
-    bench.finish();
+    let key = bench.folder().join("key");
+    let made = bench.user().tool("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).run();
+    drop(made.ok());
+    let pushed = proxy().args(["--no-sign-request", "--user", "me", HOST, "--push-key"]).arg(key.with_extension("pub"));
+    drop(pushed.run().ok());
+    let listed = proxy().args(["--no-sign-request", "--list"]).run().ok();
+    assert!(listed.text().contains(HOST), "{listed}");
+    assert_eq!(bench.finish().pushed_keys.len(), 1);
 }
 
 #[test]

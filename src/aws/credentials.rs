@@ -22,8 +22,8 @@ use tokio::sync::Mutex;
 
 pub(super) use self::{mfa::Asking, search::Recipe};
 use super::{
-    config::variable,
     fault::{cause, find, unreachable},
+    settings::variable,
 };
 use crate::error::{Error, ExitStatus};
 

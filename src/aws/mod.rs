@@ -15,6 +15,7 @@ mod instance_connect;
 mod inventory;
 mod overrides;
 mod sessions;
+mod settings;
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -1,13 +1,16 @@
 //! The command line: the flags, what they mean together, and the help text.
 //!
-//! It reads its arguments and the terminal's colour habits, nothing else: no files, no AWS, no printing. `main` shows
-//! what a [`Refusal`] holds.
+//! It reads its arguments, the files that they name as `file://PATH`, and the terminal's colour habits, nothing else: no
+//! AWS, no printing. `main` shows what a [`Refusal`] holds.
 
 mod flags;
 mod help;
+mod input;
 mod parameters;
+mod reach;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -51,6 +54,8 @@ pub enum Action {
     Check(Connection),
     /// `--list`: to show the managed nodes.
     List(Listing),
+    /// `--generate-cli-skeleton`: to show the shape of StartSession's request or answer.
+    Skeleton(Skeleton),
 }
 
 /// A connection to be made.
@@ -100,7 +105,7 @@ pub struct Listing {
     pub output: Output,
 }
 
-/// The values of `--output`.
+/// The values of `--output` that `--list` knows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Output {
     /// Columns, for people.
@@ -108,6 +113,15 @@ pub enum Output {
     Table,
     /// For programs, with AWS's names.
     Json,
+}
+
+/// The values of `--generate-cli-skeleton`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Skeleton {
+    /// What `--cli-input-json` takes.
+    Input,
+    /// What StartSession answers.
+    Output,
 }
 
 /// How much is logged on stderr.
@@ -180,6 +194,14 @@ pub enum Refusal {
         /// What to tell the user.
         error: Error,
     },
+    /// The flags are right, but a file that one of them names cannot be read.
+    #[error("{flag}: {error}")]
+    File {
+        /// The flag, with its dashes.
+        flag: &'static str,
+        /// What to tell the user.
+        error: Error,
+    },
 }
 
 impl Invocation {
@@ -187,10 +209,11 @@ impl Invocation {
     ///
     /// # Errors
     /// [`Refusal::Usage`] for what clap refuses, for values out of range and for flags that contradict each other;
-    /// [`Refusal::Target`] with status 68 for a HOST that is no target.
+    /// [`Refusal::Target`] with status 68 for a HOST that is no target; [`Refusal::File`] with status 78 for a file that
+    /// cannot be read.
     pub fn parse_from<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Result<Self, Refusal> {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let mut command = Flags::command().color(Color::peek(&args));
+        let mut command = command().color(Color::peek(&args));
         let matches = command.try_get_matches_from_mut(args)?;
         let flags = Flags::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         flags.into_invocation(&mut command)
@@ -199,5 +222,5 @@ impl Invocation {
 
 /// The command line's definition, for whoever makes pages and completions from it.
 pub fn command() -> Command {
-    Flags::command()
+    Flags::command().args(unused::args())
 }

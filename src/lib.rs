@@ -12,6 +12,7 @@ pub mod commands;
 pub mod error;
 pub mod figures;
 pub mod gateway;
+mod home;
 pub mod lookup;
 pub mod net;
 pub mod public_key;

@@ -7,20 +7,26 @@ use std::process::ExitCode;
 use ssm_proxy::aws::Aws;
 use ssm_proxy::cli::{Action, Invocation, Refusal};
 use ssm_proxy::commands;
-use ssm_proxy::error::{Error, ExitStatus, tell_failure};
+use ssm_proxy::error::{Error, ExitStatus, tell, tell_failure};
 
 /// What messages are about when there is no HOST.
 const LIST: &str = "--list";
+const SKELETON: &str = "--generate-cli-skeleton";
+/// Said each time, however quiet the run is to be.
+const UNVERIFIED: &str =
+    "warning: --no-verify-ssl: TLS certificates are not checked, so whoever is in between can take AWS's place";
 
 fn main() -> ExitCode {
     let invocation = match Invocation::parse_from(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(usage)) => usage.exit(),
         Err(Refusal::Target { host, error }) => return failed(&host, &error),
+        Err(Refusal::File { flag, error }) => return failed(flag, &error),
     };
     let subject = match &invocation.action {
         Action::Connect(connection) | Action::Check(connection) => &connection.host,
         Action::List(_) => LIST,
+        Action::Skeleton(_) => SKELETON,
     };
     match log(&invocation, subject).and_then(|()| run(&invocation)) {
         Ok(status) => status.into(),
@@ -48,6 +54,9 @@ fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
         Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
     })?;
+    if invocation.overrides.no_verify_ssl {
+        tell(UNVERIFIED);
+    }
     let result = runtime.block_on(act(invocation));
     // A name look-up that is still under way must not hold up the exit.
     runtime.shutdown_background();
@@ -60,6 +69,7 @@ async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
         Action::Connect(connection) => commands::connect(&Aws::load(overrides).await?, connection).await?,
         Action::List(listing) => commands::list(&Aws::load(overrides).await?, listing).await?,
         Action::Check(connection) => return Ok(commands::check(overrides, connection).await),
+        Action::Skeleton(skeleton) => commands::skeleton(*skeleton)?,
     }
     Ok(ExitStatus::Ended)
 }

@@ -115,8 +115,8 @@ where
             Ok(answer) => return Ok(answer),
             Err(error) => fault::explain(aws, call, error).await,
         };
-        if fault.kind == Kind::Expired {
-            aws.cached_credentials().forget().await;
+        if let (Kind::Expired, Some(credentials)) = (fault.kind, aws.cached_credentials()) {
+            credentials.forget().await;
         }
         if attempts_left == 0 || !again(fault.kind) {
             return Err(fault);

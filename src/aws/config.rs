@@ -5,7 +5,6 @@
 
 use std::{
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,44 +12,33 @@ use std::{
 use aws_config::{
     AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache, imds, profile::ProfileSet,
     provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
-    timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
-use aws_runtime::env_config::{EnvConfigValue, file::EnvConfigFiles};
-use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_sdk_ssm::{
+    Client,
+    config::{
+        Builder,
+        endpoint::{DefaultResolver, Params, ResolveEndpoint},
+    },
+};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
     credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
     http::{Http, host_of},
+    overrides::{Limits, Overrides},
+    settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_url, variable},
 };
 use crate::error::{Error, ExitStatus};
-use crate::net::{Address, CONNECT_TIMEOUT, Dialer, Source, Trust};
+use crate::net::{Address, Dialer, Trust};
 
-/// For one whole attempt of an API call. StartSession answers in under a second; a slow network may need some more, and
-/// nobody waits longer for a prompt.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
 /// a person waits.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What the command line says in place of environment and profile.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Overrides {
-    /// The profile's name. As with the AWS CLI, it wins over credentials in the environment.
-    pub profile: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-    /// The SSM API's URL, `http://` or `https://`.
-    pub endpoint_url: Option<String>,
-    /// Where streams are dialled in place of what the API says, `http://` or `https://`.
-    pub ssmmessages_endpoint_url: Option<String>,
-    /// Leave the AWS CLI's cache of temporary credentials alone.
-    pub no_credential_cache: bool,
-}
 
 /// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
 #[derive(Clone)]
@@ -67,7 +55,9 @@ pub struct Aws {
     /// What the account depends on: the profile first, and what the environment says in its place. Texts to compare, none of
     /// them secret and none for show.
     pub identity: Vec<String>,
-    credentials: Arc<CachedCredentials>,
+    /// None if requests are not to be signed.
+    credentials: Option<Arc<CachedCredentials>>,
+    limits: Limits,
     dialer: Dialer,
     sdk: SdkConfig,
 }
@@ -101,13 +91,9 @@ impl Aws {
         let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
         let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
         let sts_endpoint = settings.endpoint(&STS)?;
-        let login = Login::of(&profile.name, &sections);
-        let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source())));
+        let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source(overrides))));
         let http = Http::new(dialer.clone());
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
+        let timeouts = overrides.limits.timeouts();
         let use_fips = settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
         let use_dual_stack = settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
         let provider = ProviderConfig::without_region()
@@ -116,7 +102,7 @@ impl Aws {
             .with_use_fips(Some(use_fips))
             .with_use_dual_stack(Some(use_dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()));
-        let identity = settings.identity(&profile);
+        let identity = settings.identity(&profile, overrides);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
             None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
@@ -139,6 +125,7 @@ impl Aws {
             .build();
         let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
         sts.set_endpoint_url(sts_endpoint);
+        let login = Login::of(&profile.name, &sections);
         let recipe = Recipe {
             profile,
             env,
@@ -149,13 +136,16 @@ impl Aws {
             imds,
             cached: !overrides.no_credential_cache,
         };
-        let credentials = Arc::new(CachedCredentials::new(recipe, login)?);
-        let provide: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
-        let mut sdk = sdk
-            .to_builder()
-            // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
-            .retry_config(RetryConfig::disabled())
-            .credentials_provider(SharedCredentialsProvider::new(provide));
+        let credentials = match overrides.no_sign_request {
+            true => None,
+            false => Some(Arc::new(CachedCredentials::new(recipe, login)?)),
+        };
+        // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
+        let mut sdk = sdk.to_builder().retry_config(RetryConfig::disabled());
+        sdk.set_credentials_provider(credentials.clone().map(|credentials| {
+            let provide: Arc<dyn ProvideCredentials> = credentials;
+            SharedCredentialsProvider::new(provide)
+        }));
         sdk.set_endpoint_url(endpoint_override.clone());
         Ok(Self {
             region,
@@ -164,17 +154,18 @@ impl Aws {
             instance_connect_endpoint,
             identity,
             credentials,
+            limits: overrides.limits,
             dialer,
             sdk: sdk.build(),
         })
     }
 
-    /// The credentials of this moment, for one signature. They are kept until shortly before they expire, so that the
-    /// API call and the WebSocket that follows it share one resolution.
+    /// The credentials of this moment, for one signature; none if requests are not to be signed. They are kept until
+    /// shortly before they expire, so that the API call and the WebSocket that follows it share one resolution.
     ///
     /// # Errors
     /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
-    pub async fn credentials(&self) -> Result<Credentials, Error> {
+    pub async fn credentials(&self) -> Result<Option<Credentials>, Error> {
         self.credentials_by(Asking::Never).await
     }
 
@@ -187,8 +178,27 @@ impl Aws {
         self.credentials_by(Asking::Allowed).await.map(drop)
     }
 
-    async fn credentials_by(&self, asking: Asking) -> Result<Credentials, Error> {
-        self.credentials.get(asking).await.map_err(|error| self.credentials.explain(&error))
+    async fn credentials_by(&self, asking: Asking) -> Result<Option<Credentials>, Error> {
+        let Some(credentials) = &self.credentials else { return Ok(None) };
+        credentials.get(asking).await.map(Some).map_err(|error| credentials.explain(&error))
+    }
+
+    /// What makes the service accept who asks.
+    pub fn credentials_hint(&self) -> String {
+        match &self.credentials {
+            Some(credentials) => credentials.hint(),
+            None => "leave --no-sign-request out: AWS takes signed requests alone".to_owned(),
+        }
+    }
+
+    /// Whether requests are signed.
+    pub fn signs(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// The time limits that the user has set.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The name of the profile in use; it need not exist if it is `default`.
@@ -218,8 +228,17 @@ impl Aws {
         &self.sdk
     }
 
-    pub(super) fn cached_credentials(&self) -> &CachedCredentials {
-        &self.credentials
+    pub(super) fn cached_credentials(&self) -> Option<&CachedCredentials> {
+        self.credentials.as_deref()
+    }
+
+    /// A client of the SSM API.
+    pub(super) fn ssm(&self) -> Client {
+        let mut config = Builder::from(&self.sdk);
+        if !self.signs() {
+            config.set_allow_no_auth();
+        }
+        Client::from_conf(config.build())
     }
 
     /// The SSM API's host as a person would look it up; for messages.
@@ -249,111 +268,6 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// A service, as settings name it.
-struct Service {
-    /// The variable with its URL.
-    variable: &'static str,
-    /// Its name in the profile's `services` section.
-    id: &'static str,
-}
-
-const SSM: Service = Service { variable: "AWS_ENDPOINT_URL_SSM", id: "ssm" };
-const STS: Service = Service { variable: "AWS_ENDPOINT_URL_STS", id: "sts" };
-const INSTANCE_CONNECT: Service =
-    Service { variable: "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", id: "ec2_instance_connect" };
-
-/// The settings of environment and profile, before anything is made of them.
-struct Settings<'a> {
-    env: &'a Env,
-    sections: &'a ProfileSet,
-}
-
-impl Settings<'_> {
-    fn region(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
-        let region = flag
-            .map(str::to_owned)
-            .or_else(|| variable(self.env, "AWS_REGION"))
-            .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
-            .or_else(|| self.property("region"));
-        match region {
-            Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
-                // It becomes part of host names: nothing but a label may pass.
-                let message = format!("{region:?} is not a region");
-                Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
-            }
-            region => Ok(region),
-        }
-    }
-
-    /// Whether URLs of environment and profile do not count.
-    fn ignores_endpoints(&self) -> bool {
-        self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
-    }
-
-    /// The URL that environment or profile name for a service.
-    fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
-        if self.ignores_endpoints() {
-            return Ok(None);
-        }
-        for name in [service.variable, "AWS_ENDPOINT_URL"] {
-            if let Some(url) = variable(self.env, name) {
-                return check_url(&url, name).map(Some);
-            }
-        }
-        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service.id);
-        match setting.load(self.env, Some(self.sections)) {
-            Some((url, _)) if !url.trim().is_empty() => {
-                let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
-                check_url(url.trim(), &origin).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Only what names the message gateway itself: a URL for all services is not one for WebSockets.
-    fn stream_endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
-        const VARIABLE: &str = "AWS_ENDPOINT_URL_SSMMESSAGES";
-        if let Some(url) = flag {
-            return check_url(url, "--ssmmessages-endpoint-url").map(Some);
-        }
-        if self.ignores_endpoints() {
-            return Ok(None);
-        }
-        variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
-    }
-
-    fn identity(&self, profile: &Profile) -> Vec<String> {
-        let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
-        let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
-        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
-        let values = names.map(|name| variable(self.env, name).unwrap_or_default());
-        std::iter::once(profile.name.clone()).chain(values).collect()
-    }
-
-    fn trust_source(&self) -> Source {
-        let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
-        if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
-            return named("AWS_CA_BUNDLE", vec![path.into()]);
-        }
-        if let Some(path) = self.property("ca_bundle") {
-            let setting = format!("ca_bundle of profile {}", self.sections.selected_profile());
-            return named(&setting, vec![below_home(&path)]);
-        }
-        let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
-        let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
-        if paths.is_empty() { Source::System } else { named("SSL_CERT_FILE", paths) }
-    }
-
-    fn switch(&self, env: &str, profile: &str) -> bool {
-        let setting = EnvConfigValue::new().env(env).profile(profile);
-        setting.load(self.env, Some(self.sections)).is_some_and(|(value, _)| value.trim().eq_ignore_ascii_case("true"))
-    }
-
-    fn property(&self, name: &str) -> Option<String> {
-        self.sections.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
-    }
-}
-
 async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, Error> {
     let selected = Some(profile.name.clone().into());
     aws_config::profile::load(&Fs::real(), env, files, selected).await.map_err(|error| {
@@ -370,32 +284,6 @@ fn other_case<'a>(name: &str, sections: &'a ProfileSet) -> Option<&'a str> {
     }
     let mut alike = sections.profiles().filter(|known| known.eq_ignore_ascii_case(name));
     alike.next().filter(|_| alike.next().is_none())
-}
-
-/// A variable of the environment, unless it is blank.
-pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
-    env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-fn check_url(url: &str, origin: &str) -> Result<String, Error> {
-    let parsed = url.parse::<http::Uri>().ok().filter(|url| {
-        let plain_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        plain_host && matches!(url.scheme_str(), Some("http" | "https"))
-    });
-    match parsed {
-        Some(_) => Ok(url.to_owned()),
-        None => {
-            let message = format!("{origin} is no http or https URL with a host");
-            Err(Error::new(ExitStatus::Config, message, "give a URL such as https://ssm.eu-west-1.amazonaws.com"))
-        }
-    }
-}
-
-fn below_home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), dirs::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => path.into(),
-    }
 }
 
 fn imds_disabled(env: &Env) -> bool {
@@ -559,9 +447,11 @@ mod tests {
         let other_key = [("AWS_ACCESS_KEY_ID", "AKIDOTHER"), KEYS[1]];
         let other_file = [("AWS_CONFIG_FILE", "/other"), KEYS[0], KEYS[1]];
         let region = Overrides { region: Some("eu-west-1".to_owned()), ..Overrides::default() };
+        let unsigned = Overrides { no_sign_request: true, ..region.clone() };
         let mut identities = Vec::new();
         for (overrides, env) in [
             (&region, &KEYS[..]),
+            (&unsigned, &KEYS),
             (&region, &other_key),
             (&region, &other_file),
             (&profile("a"), &KEYS),
@@ -662,33 +552,6 @@ mod tests {
         }
         let env = [("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")];
         assert_eq!(load(&Overrides::default(), &env, "").await.unwrap().api_host().await, "127.0.0.1");
-    }
-
-    #[tokio::test]
-    async fn the_ca_file_comes_from_environment_then_profile() {
-        let sections = |config: &'static str| async move {
-            let folder = Folder::new();
-            let env = Env::from_slice(&[]);
-            aws_config::profile::load(&Fs::real(), &env, &folder.profile_files(config, ""), None).await.unwrap()
-        };
-        let with = sections("[default]\nca_bundle = /profile.pem\n").await;
-        let without = sections("").await;
-        let named = |setting: &str, paths: &[&str]| Source::Named {
-            setting: setting.to_owned(),
-            paths: paths.iter().map(PathBuf::from).collect(),
-        };
-        let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
-        let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
-        for (env, sections, expected) in [
-            (&all[..], &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
-            (&openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
-            (&openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
-            (&openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
-            (&[("AWS_CA_BUNDLE", "")], &without, Source::System),
-        ] {
-            let env = Env::from_slice(env);
-            assert_eq!(Settings { env: &env, sections }.trust_source(), expected);
-        }
     }
 
     #[tokio::test]

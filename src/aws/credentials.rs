@@ -22,8 +22,8 @@ use tokio::sync::Mutex;
 
 pub(super) use self::{mfa::Asking, search::Recipe};
 use super::{
-    config::variable,
     fault::{cause, find, unreachable},
+    settings::variable,
 };
 use crate::error::{Error, ExitStatus};
 
@@ -263,7 +263,7 @@ mod tests {
     }
 
     async fn key_id(aws: &Aws) -> String {
-        aws.credentials().await.unwrap().access_key_id().to_owned()
+        aws.credentials().await.unwrap().unwrap().access_key_id().to_owned()
     }
 
     #[tokio::test]
@@ -287,7 +287,7 @@ mod tests {
     async fn the_session_token_comes_along() {
         let env = [KEYS[0], KEYS[1], ("AWS_SESSION_TOKEN", "the-token")];
         let aws = aws_in(&Folder::new(), &Overrides::default(), &env, "").await;
-        assert_eq!(aws.credentials().await.unwrap().session_token(), Some("the-token"));
+        assert_eq!(aws.credentials().await.unwrap().unwrap().session_token(), Some("the-token"));
         assert_eq!(format!("{aws:?}"), r#"Aws { region: "eu-west-1", endpoint_override: None, .. }"#);
     }
 
@@ -347,7 +347,7 @@ mod tests {
         let config = process(&folder, None);
         let aws = aws_in(&folder, &Overrides::default(), &[], &config).await;
         key_id(&aws).await;
-        aws.cached_credentials().forget().await;
+        aws.cached_credentials().unwrap().forget().await;
         folder.write("answer.json", r#"{"Version":1,"AccessKeyId":"AKIDNEW","SecretAccessKey":"s"}"#);
         assert_eq!(key_id(&aws).await, "AKIDNEW");
     }
@@ -414,7 +414,7 @@ mod tests {
                 "aws sts get-caller-identity --profile loop tells what is wrong, aws configure --profile loop sets keys",
             ),
         ] {
-            assert_eq!(aws_in(&folder, &flag(profile), &[], config).await.cached_credentials().hint(), hint);
+            assert_eq!(aws_in(&folder, &flag(profile), &[], config).await.credentials_hint(), hint);
         }
     }
 

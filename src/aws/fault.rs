@@ -48,8 +48,8 @@ where
     if let Some(error) = find::<Error>(&error) {
         return Fault { kind: Kind::Lasting, error: error.clone() };
     }
-    if let Some(error) = find::<CredentialsError>(&error) {
-        return Fault { kind: Kind::Lasting, error: aws.cached_credentials().explain(error) };
+    if let (Some(error), Some(credentials)) = (find::<CredentialsError>(&error), aws.cached_credentials()) {
+        return Fault { kind: Kind::Lasting, error: credentials.explain(error) };
     }
     let host = call.host(aws).await;
     match &error {
@@ -64,9 +64,8 @@ where
         SdkError::ResponseError(context) => {
             Answer { status: context.raw().status().as_u16(), code: "", message: "" }.explain(aws, call, &host)
         }
-        SdkError::TimeoutError(_) => {
-            passing(format!("{host} does not answer"), "try again; behind a proxy, set HTTPS_PROXY")
-        }
+        SdkError::TimeoutError(_) => unanswered(&host),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => unanswered(&host),
         SdkError::DispatchFailure(_) => match (find::<DialError>(&error), unreachable(&error)) {
             (Some(error), _) => {
                 let error = error.explain();
@@ -84,6 +83,11 @@ where
             lasting(ExitStatus::Config, message, "check --region and --endpoint-url")
         }
     }
+}
+
+/// There was no answer in time.
+fn unanswered(host: &str) -> Fault {
+    passing(format!("{host} does not answer"), "try again; behind a proxy, set HTTPS_PROXY")
 }
 
 fn passing(message: String, hint: &str) -> Fault {
@@ -167,7 +171,7 @@ impl Answer<'_> {
                 error: Error::new(
                     ExitStatus::Denied,
                     format!("the AWS credentials have expired{quote}"),
-                    aws.cached_credentials().hint(),
+                    aws.credentials_hint(),
                 ),
             },
             ("RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture", _) => clock(&quote),
@@ -179,15 +183,18 @@ impl Answer<'_> {
                 | "InvalidSignature"
                 | "SignatureDoesNotMatch"
                 | "IncompleteSignature"
-                | "MissingAuthenticationToken"
-                | "MissingAuthenticationTokenException"
                 | "AuthFailure"
                 | "OptInRequired",
                 _,
             ) => lasting(
                 ExitStatus::Denied,
                 format!("{host} does not accept the AWS credentials{quote}"),
-                aws.cached_credentials().hint(),
+                aws.credentials_hint(),
+            ),
+            ("MissingAuthenticationToken", _) => lasting(
+                ExitStatus::Denied,
+                format!("{host} wants requests to be signed{quote}"),
+                aws.credentials_hint(),
             ),
             (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => {
                 lasting(ExitStatus::Denied, format!("{operation} is not permitted{quote}"), call.permission())
@@ -287,7 +294,7 @@ pub(super) fn unreachable(error: &(dyn StdError + 'static)) -> Option<String> {
     let host = &unreachable.host;
     let timed_out = find::<ConnectorError>(unreachable).is_some_and(ConnectorError::is_timeout);
     let why = match chain(unreachable).last() {
-        _ if timed_out => "timed out".to_owned(),
+        _ if timed_out => return Some(format!("{host} does not answer")),
         Some(last) => one_line(&last.to_string()),
         None => String::new(),
     };

@@ -25,13 +25,13 @@ use http::Uri;
 use hyper_util::{
     client::legacy::{
         Client,
-        connect::{Connected, Connection},
+        connect::{CaptureConnection, Connected, Connection, capture_connection},
     },
     rt::{TokioExecutor, TokioIo},
 };
 use tower_service::Service;
 
-use crate::net::{Address, CONNECT_TIMEOUT, Dialer, Transport};
+use crate::net::{Address, CONNECT_TIMEOUT, Dialer, NO_LIMIT, Transport};
 
 /// How long a connection is kept for the next call: one call often follows another, but one that has long been idle
 /// may be cut without a sign, and the call would wait for it in vain.
@@ -94,17 +94,23 @@ async fn send(
     request: HttpRequest,
     read_timeout: Option<Duration>,
 ) -> Result<HttpResponse, ConnectorError> {
-    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-    let answer = client.request(request);
-    let answer = match read_timeout {
-        Some(limit) => {
-            tokio::time::timeout(limit, answer).await.map_err(|error| ConnectorError::timeout(error.into()))?
+    let mut request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let connection = capture_connection(&mut request);
+    let answer = tokio::select! {
+        answer = client.request(request) => answer,
+        () = silence(connection, read_timeout.unwrap_or(NO_LIMIT)) => {
+            return Err(ConnectorError::timeout("no answer in time".into()));
         }
-        None => answer.await,
     };
     let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
     HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
         .map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+/// Comes `limit` after a request has its connection: to connect has a limit of its own.
+async fn silence(mut connection: CaptureConnection, limit: Duration) {
+    drop(connection.wait_for_connection_metadata().await);
+    tokio::time::sleep(limit).await;
 }
 
 /// Makes the client's connections.

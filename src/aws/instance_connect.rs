@@ -37,6 +37,9 @@ impl InstanceConnect {
         let mut config = Builder::from(aws.sdk());
         // The SDK's configuration has the endpoint of SSM.
         config.set_endpoint_url(aws.instance_connect_endpoint.clone());
+        if !aws.signs() {
+            config.set_allow_no_auth();
+        }
         Self { aws: aws.clone(), client: Client::from_conf(config.build()), backoff: BACKOFF }
     }
 

@@ -113,7 +113,7 @@ pub struct Inventory {
 impl Inventory {
     /// The list with this region, endpoint and these credentials. Nothing is sent yet.
     pub fn new(aws: &Aws) -> Self {
-        Self { aws: aws.clone(), client: Client::new(aws.sdk()), backoff: BACKOFF }
+        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
     }
 
     /// One page; `next` is that of the page before.

@@ -13,14 +13,17 @@ mod fault;
 mod http;
 mod instance_connect;
 mod inventory;
+mod overrides;
 mod sessions;
+mod settings;
 
 #[cfg(test)]
 pub(crate) mod test_support;
 
 pub use self::{
-    config::{Aws, Overrides},
+    config::Aws,
     instance_connect::{InstanceConnect, check_target},
     inventory::{Filter, Inventory, ManagedNode, Page, Ping},
+    overrides::{Limits, Overrides},
     sessions::{NotStarted, Session, Sessions, StartRequest, Stream, Token, Why},
 };

@@ -128,7 +128,7 @@ impl fmt::Debug for Token {
 impl Sessions {
     /// The calls with this region, endpoint and these credentials. Nothing is sent yet.
     pub fn new(aws: &Aws) -> Self {
-        Self { aws: aws.clone(), client: Client::new(aws.sdk()), backoff: BACKOFF }
+        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
     }
 
     /// Starts a session. While the service throttles, it is asked again up to three times.

@@ -2,12 +2,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Command, Parser, builder::NonEmptyStringValueParser, error::ErrorKind};
+use clap::{
+    ArgAction, Command, Parser, ValueEnum,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser},
+    error::ErrorKind,
+};
 
 use super::{
-    Action, Color, Connection, Invocation, Listing, Output, Parameters, PushKey, Refusal, Verbosity,
+    Action, Color, Connection, Invocation, Listing, Output, Parameters, PushKey, Refusal, Skeleton, Verbosity,
     help::{AFTER_LONG_HELP, LONG_ABOUT},
+    input::{self, Input},
     parameters,
+    reach::Reach,
+    unused::FORMATS,
 };
 use crate::{
     aws::Overrides,
@@ -41,6 +48,8 @@ const MAX_REASON_CHARS: usize = 256;
     after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
     after_long_help = AFTER_LONG_HELP,
     override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
+    // As the AWS CLI does: a line that abbreviates its options goes on working.
+    infer_long_args = true,
     arg_required_else_help = true
 )]
 pub(super) struct Flags {
@@ -114,7 +123,9 @@ pub(super) struct Flags {
 
     /// Show the managed nodes, or some of them
     #[arg(
-        long, conflicts_with_all = ["port", "target", "document_name", "parameters", "reason", "wait", "push_key", "user"],
+        long, conflicts_with_all = [
+            "port", "target", "document_name", "parameters", "reason", "cli_input_json", "wait", "push_key", "user",
+        ],
         long_help = "Show the managed nodes of the region, all of them or those with FILTER in their id, name, address, \
             platform or status, and with each --tag. FILTER stands in the place of HOST; nothing is connected to."
     )]
@@ -122,27 +133,50 @@ pub(super) struct Flags {
 
     /// How --list shows them: table or json
     #[arg(
-        long, value_enum, value_name = "FORMAT", default_value_t = Output::Table, hide_short_help = true,
-        hide_possible_values = true, requires = "list",
-        long_help = "How --list shows the nodes: a table, or JSON with AWS's own names."
+        long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(FORMATS), hide_short_help = true,
+        hide_possible_values = true,
+        long_help = "How --list shows the nodes: table, or json with AWS's own names. Without --list, every format of the \
+            AWS CLI is taken, without effect. [default: table]"
     )]
-    output: Output,
+    output: Option<String>,
 
     /// Session document
     #[arg(
-        long, value_name = "NAME", default_value = DEFAULT_DOCUMENT, hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
+        long, value_name = "NAME", hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
         long_help = "The session document. Your IAM policy must allow ssm:StartSession on it, and it must be one that \
-            forwards a port."
+            forwards a port. [default: AWS-StartSSHSession]"
     )]
-    document_name: String,
+    document_name: Option<String>,
 
     /// Document parameters: portNumber=22, or JSON
     #[arg(
-        long, value_name = "MAP", value_parser = parameters::parse, hide_short_help = true,
+        long, value_name = "MAP", value_parser = parameters, hide_short_help = true,
         long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], \
-            name=value,name=value, or JSON such as {\"portNumber\":[\"22\"]}. portNumber and PORT mean the same."
+            name=value,name=value, JSON such as {\"portNumber\":[\"22\"]}, or file://PATH of a file with one of these. \
+            portNumber and PORT mean the same."
     )]
     parameters: Option<Parameters>,
+
+    /// All of these as JSON, or file://PATH
+    #[arg(
+        long,
+        value_name = "JSON",
+        hide_short_help = true,
+        long_help = "Target, DocumentName, Reason and Parameters of the session as JSON, in the API's names, or file://PATH \
+            of a file with them. What else is on the command line wins over them, HOST and PORT too; Target may be \
+            whatever HOST may be. --generate-cli-skeleton prints one to fill in; what stays empty counts as not given."
+    )]
+    cli_input_json: Option<String>,
+
+    /// Print what --cli-input-json takes
+    #[arg(
+        long, value_enum, value_name = "KIND", num_args = 0..=1, default_missing_value = "input", hide_short_help = true,
+        hide_possible_values = true, conflicts_with_all = ["list", "check"],
+        long_help = "Print the JSON that --cli-input-json takes, to be filled in, and end: nothing is asked of AWS, no \
+            credentials are needed. KIND is input, or output for what StartSession answers, which looks at the rest of \
+            the command line first. What follows it is KIND: put HOST before it."
+    )]
+    generate_cli_skeleton: Option<Skeleton>,
 
     /// Why you connect, for the audit log
     #[arg(
@@ -183,6 +217,10 @@ pub(super) struct Flags {
             names. [default: AWS_ENDPOINT_URL_SSMMESSAGES]"
     )]
     ssmmessages_endpoint_url: Option<String>,
+
+    #[command(flatten)]
+    reach: Reach,
+
     /// Leave ~/.aws/cli/cache alone
     #[arg(
         long,
@@ -254,6 +292,10 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
+fn parameters(text: &str) -> Result<Parameters, String> {
+    parameters::parse(&input::text(text.to_owned()).map_err(|error| error.message)?)
+}
+
 fn endpoint_url(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match host {
@@ -272,44 +314,96 @@ impl Flags {
             _ => Verbosity::Debug,
         };
         let (color, log_file) = (self.color, self.log_file.take());
-        let mut overrides = Overrides {
+        let mut overrides = self.overrides();
+        let action = match self.generate_cli_skeleton {
+            _ if self.list => Action::List(self.into_listing(command)?),
+            Some(Skeleton::Output) if self.names_target() => {
+                self.into_connection(&mut overrides, command)?;
+                Action::Skeleton(Skeleton::Output)
+            }
+            Some(skeleton) => Action::Skeleton(skeleton),
+            None if self.check => Action::Check(self.into_connection(&mut overrides, command)?),
+            None => Action::Connect(self.into_connection(&mut overrides, command)?),
+        };
+        Ok(Invocation { action, overrides, verbosity, log_file, color })
+    }
+
+    fn overrides(&mut self) -> Overrides {
+        Overrides {
             profile: self.profile.take(),
             region: self.region.take(),
             endpoint_url: self.endpoint_url.take(),
             ssmmessages_endpoint_url: self.ssmmessages_endpoint_url.take(),
+            ca_bundle: self.reach.ca_bundle.take(),
+            no_verify_ssl: self.reach.no_verify_ssl,
+            no_sign_request: self.reach.no_sign_request,
             no_credential_cache: self.no_credential_cache,
-        };
-        if self.list {
-            let action = Action::List(Listing { filter: self.host, tags: self.tag, output: self.output });
-            return Ok(Invocation { action, overrides, verbosity, log_file, color });
+            limits: self.reach.limits(),
         }
-        let (host, target) = self.target(command)?;
+    }
+
+    fn into_listing(self, command: &mut Command) -> Result<Listing, Refusal> {
+        let output = match self.output {
+            None => Output::default(),
+            Some(name) => Output::from_str(&name, false).map_err(|_| {
+                let message = format!("--list shows nodes as table or json, not as {name}");
+                command.error(ErrorKind::InvalidValue, message)
+            })?,
+        };
+        Ok(Listing { filter: self.host, tags: self.tag, output })
+    }
+
+    /// Whether something says what a connection would be to.
+    fn names_target(&self) -> bool {
+        self.host.is_some() || self.target.is_some() || self.cli_input_json.is_some() || !self.tag.is_empty()
+    }
+
+    fn into_connection(mut self, overrides: &mut Overrides, command: &mut Command) -> Result<Connection, Refusal> {
+        let input = self.input(command)?;
+        let (host, target) = self.target(input.target, command)?;
         let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
-        let mut parameters = self.parameters.unwrap_or_default();
+        let mut parameters = self.parameters.unwrap_or_else(|| {
+            let mut parameters = input.parameters;
+            if self.port.is_some() {
+                parameters.remove(PORT_PARAMETER);
+            }
+            parameters
+        });
         let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
         parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
-        let connection = Connection {
+        // HOST is typed for one connection; flags stand in an ssh_config line for many.
+        overrides.profile = target.profile.or_else(|| overrides.profile.take());
+        overrides.region = target.region.or_else(|| overrides.region.take());
+        Ok(Connection {
             host,
             node: target.node,
             port,
-            document: self.document_name,
+            document: self.document_name.or(input.document_name).unwrap_or_else(|| DEFAULT_DOCUMENT.to_owned()),
             parameters,
-            reason: self.reason,
+            reason: self.reason.or(input.reason),
             push_key,
             wait: Duration::from_secs(self.wait.into()),
             connect_timeout: Duration::from_secs(self.connect_timeout.into()),
             resume_timeout: Duration::from_secs(self.resume_timeout.into()),
             paced: !self.no_pace,
-        };
-        // HOST is typed for one connection; flags stand in an ssh_config line for many.
-        overrides.profile = target.profile.or(overrides.profile);
-        overrides.region = target.region.or(overrides.region);
-        let action = if self.check { Action::Check(connection) } else { Action::Connect(connection) };
-        Ok(Invocation { action, overrides, verbosity, log_file, color })
+        })
     }
 
-    /// The node that HOST, `--target` and `--tag` agree on, and what to call it.
-    fn target(&mut self, command: &mut Command) -> Result<(String, Target), Refusal> {
+    /// What `--cli-input-json` says; nothing if it is not given.
+    fn input(&mut self, command: &mut Command) -> Result<Input, Refusal> {
+        const FLAG: &str = "--cli-input-json";
+        let Some(value) = self.cli_input_json.take() else { return Ok(Input::default()) };
+        let text = input::text(value).map_err(|error| Refusal::File { flag: FLAG, error })?;
+        let mut refuse = |why| command.error(ErrorKind::ValueValidation, format!("{FLAG}: {why}"));
+        let input = Input::parse(&text).map_err(&mut refuse)?;
+        match input.reason.as_deref().map(reason) {
+            Some(Err(why)) => Err(refuse(format!("Reason: {why}")).into()),
+            _ => Ok(input),
+        }
+    }
+
+    /// The node that HOST, `--target` and `--tag` agree on, else that of the JSON; and what to call it.
+    fn target(&mut self, input: Option<String>, command: &mut Command) -> Result<(String, Target), Refusal> {
         let tags = std::mem::take(&mut self.tag);
         let host = match (self.host.take(), self.target.take()) {
             (Some(host), Some(target)) if host != target => {
@@ -321,10 +415,10 @@ impl Flags {
                 let alias = Alias::Tags(tags);
                 return Ok((alias.to_string(), Target { node: Node::Alias(alias), region: None, profile: None }));
             }
-            (None, None) => {
+            (None, None) => input.ok_or_else(|| {
                 let message = "no target given: name it as HOST or with --target";
-                return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
-            }
+                command.error(ErrorKind::MissingRequiredArgument, message)
+            })?,
         };
         let mut target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
             host: host.clone(),
@@ -349,7 +443,7 @@ fn port(positional: Option<u16>, parameters: &Parameters) -> Result<u16, (ErrorK
         _ => None,
     };
     let Some(parameter): Option<u16> = parameter else {
-        let message = format!("--parameters: {PORT_PARAMETER} must be one port from 1 to 65535, not {values:?}");
+        let message = format!("{PORT_PARAMETER} must be one port from 1 to 65535, not {values:?}");
         return Err((ErrorKind::ValueValidation, message));
     };
     match positional {

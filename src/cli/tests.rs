@@ -1,9 +1,11 @@
 //! What is read from command lines, and what is refused.
 
 use super::*;
+use crate::aws::{Limits, test_support::Folder};
 use crate::error::ExitStatus;
+use crate::net::NO_LIMIT;
 use crate::target::Alias;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 fn parse(args: &[&str]) -> Result<Invocation, Refusal> {
     Invocation::parse_from(["ssm-proxy"].iter().chain(args))
@@ -81,6 +83,14 @@ fn every_option_arrives() {
         "eu-west-1",
         "--endpoint-url",
         "http://127.0.0.1:4566",
+        "--ca-bundle",
+        "~/ca.pem",
+        "--no-verify-ssl",
+        "--no-sign-request",
+        "--cli-connect-timeout",
+        "3",
+        "--cli-read-timeout",
+        "0",
         "--no-credential-cache",
         "--color",
         "off",
@@ -122,7 +132,11 @@ fn every_option_arrives() {
             region: Some("eu-west-1".to_owned()),
             endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
             ssmmessages_endpoint_url: None,
+            ca_bundle: Some("~/ca.pem".to_owned()),
+            no_verify_ssl: true,
+            no_sign_request: true,
             no_credential_cache: true,
+            limits: Limits { connect: Some(Duration::from_secs(3)), read: Some(NO_LIMIT) },
         },
         verbosity: Verbosity::Steps,
         log_file: Some("x.log".into()),
@@ -148,6 +162,7 @@ fn verbosity_counts() {
 #[test]
 fn refuses_with_status_2() {
     let long = "x".repeat(257);
+    let long_reason = format!(r#"{{"Reason":"{long}"}}"#);
     let cases: &[(&[&str], &str)] = &[
         (&["-v"], "no target given"),
         (&["i-0", "--target", "i-1"], "name different targets"),
@@ -171,8 +186,25 @@ fn refuses_with_status_2() {
         (&["--tag", "web"], "expected KEY=VALUE"),
         (&["i-0", "--push-key", "auto"], "--user <USER>"),
         (&["--wait=soon", "i-0"], "invalid value 'soon'"),
-        (&["i-0", "--output", "json"], "--list"),
-        (&["--list", "--output", "xml"], "[possible values: table, json]"),
+        (&["i-0", "--output", "xml"], "[possible values: json, table, text, yaml, yaml-stream, off]"),
+        (&["--list", "--output", "text"], "--list shows nodes as table or json, not as text"),
+        (&["--list", "--query", "x"], "cannot be used with"),
+        (&["--list", "--no-paginate"], "cannot be used with"),
+        (&["--list", "--cli-input-json", "{}"], "cannot be used with"),
+        (&["--list", "--generate-cli-skeleton"], "cannot be used with"),
+        (&["--check", "--generate-cli-skeleton", "input", "i-0"], "cannot be used with"),
+        (&["--generate-cli-skeleton", "i-0"], "[possible values: input, output]"),
+        (&["--generate-cli-skeleton", "output", "i-0", "--target", "i-1"], "name different targets"),
+        (&["i-0", "--cli-connect-timeout=-1"], "invalid value '-1'"),
+        (&["i-0", "--cli-read-timeout", "soon"], "invalid value 'soon'"),
+        (&["i-0", "--ca-bundle", ""], "a value is required"),
+        (&["--cli-input-json", "{}"], "no target given"),
+        (&["--cli-input-json", r#"{"Target":"i-0","Port":22}"#], "--cli-input-json: unknown key \"Port\""),
+        (&["--cli-input-json", r#"{"Target":1}"#], "--cli-input-json: Target must be a string"),
+        (&["i-0", "--cli-input-json", "i-0"], "--cli-input-json: not JSON"),
+        (&["i-0", "--cli-input-json", &long_reason], "--cli-input-json: Reason: 257 characters"),
+        (&["i-0", "--cli-input-json", r#"{"Parameters":{"portNumber":["x"]}}"#], "must be one port"),
+        (&["i-0", "--parameters", "file:///nowhere.json"], "/nowhere.json cannot be read: No such file"),
         (&["--target", "i-0", "--list"], "cannot be used with"),
         (&["--list", "web", "22"], "cannot be used with"),
         (&["--list", "--wait"], "cannot be used with"),
@@ -290,20 +322,158 @@ fn color_is_known_before_parsing() {
 
 #[test]
 fn the_definition_is_sound() {
-    Flags::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
 fn short_help_fits_a_screen() {
-    let help = Flags::command().term_width(80).render_help().to_string();
+    let help = command().term_width(80).render_help().to_string();
     assert!(help.lines().count() <= 24, "{help}");
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
 #[test]
 fn long_help_lists_the_exit_statuses() {
-    let help = Flags::command().render_long_help().to_string();
+    let help = command().render_long_help().to_string();
     for status in [0, 1, 2, 68, 69, 75, 77, 78] {
         assert!(help.lines().any(|line| line.starts_with(&format!("{status:4}  "))), "{status}: {help}");
+    }
+}
+
+/// The connection of a command line that has this JSON, too.
+fn with_json(json: &str, args: &[&str]) -> Connection {
+    connection(&[&["--cli-input-json", json], args].concat())
+}
+
+#[test]
+fn json_says_what_flags_say() {
+    let json = r#"{"Target":"i-02573cafcfEXAMPLE","DocumentName":"Doc","Reason":"why","Parameters":{"portNumber":["2222"],"host":["db"]}}"#;
+    let flags = ["--document-name", "Doc", "--reason", "why", "--parameters", "portNumber=2222,host=db"];
+    assert_eq!(with_json(json, &[]), connection(&[&flags[..], &["i-02573cafcfEXAMPLE"]].concat()));
+    let skeleton = r#"{"Target":"i-02573cafcfEXAMPLE","DocumentName":"","Reason":"","Parameters":{"KeyName":[""]}}"#;
+    assert_eq!(parse(&["--cli-input-json", skeleton]).unwrap(), plain());
+}
+
+#[test]
+fn flags_win_over_json() {
+    let json =
+        r#"{"Target":"i-0","DocumentName":"Doc","Reason":"why","Parameters":{"portNumber":["22"],"host":["db"]}}"#;
+    let parameters = |entries: &[(&str, &str)]| -> Parameters {
+        entries.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect()
+    };
+    let both = [("portNumber", "22"), ("host", "db")];
+    let with_port = [("portNumber", "2222"), ("host", "db")];
+    for (args, host, document, reason, expected) in [
+        (&[][..], "i-0", "Doc", "why", &both[..]),
+        (&["i-1"], "i-1", "Doc", "why", &both),
+        (&["i-1", "2222"], "i-1", "Doc", "why", &with_port),
+        (&["--target", "web"], "web", "Doc", "why", &both),
+        (&["--tag", "Role=web"], "Role=web", "Doc", "why", &both),
+        (&["--document-name", "Other", "--reason", "because"], "i-0", "Other", "because", &both),
+        (&["--parameters", "portNumber=80"], "i-0", "Doc", "why", &[("portNumber", "80")]),
+    ] {
+        let found = with_json(json, args);
+        assert_eq!(
+            (found.host.as_str(), found.document.as_str(), found.reason.as_deref()),
+            (host, document, Some(reason)),
+            "{args:?}"
+        );
+        assert_eq!(found.parameters, parameters(expected), "{args:?}");
+    }
+}
+
+#[test]
+fn the_target_of_json_is_what_host_may_be() {
+    let invocation = parse(&["--region", "us-east-1", "--cli-input-json", r#"{"Target":"web-1.eu-west-1.prod"}"#]);
+    let overrides = invocation.unwrap().overrides;
+    assert_eq!((overrides.region.as_deref(), overrides.profile.as_deref()), (Some("eu-west-1"), Some("prod")));
+    assert!(matches!(
+        parse(&["--cli-input-json", r#"{"Target":"ecs:web"}"#]),
+        Err(Refusal::Target { host, .. }) if host == "ecs:web"
+    ));
+}
+
+#[test]
+fn json_comes_from_a_file_too() {
+    let folder = Folder::new();
+    let name = |path: &Path| format!("file://{}", path.display());
+    let path = folder.write("input.json", r#"{"Target":"i-0","Reason":"from a file"}"#);
+    assert_eq!(connection(&["--cli-input-json", &name(&path)]).reason.as_deref(), Some("from a file"));
+    let path = folder.write("parameters.json", r#"{"portNumber":["2222"]}"#);
+    assert_eq!(connection(&["i-0", "--parameters", &name(&path)]).port, 2222);
+    let missing = name(&folder.path("missing.json"));
+    match parse(&["i-0", "--cli-input-json", &missing]) {
+        Err(Refusal::File { flag: "--cli-input-json", error }) => {
+            assert_eq!(error.status, ExitStatus::Config);
+            assert!(error.message.contains("missing.json cannot be read: No such file"), "{error:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_skeleton_needs_nothing_else() {
+    for (args, expected) in [
+        (&["--generate-cli-skeleton"][..], Skeleton::Input),
+        (&["--generate-cli-skeleton", "input"], Skeleton::Input),
+        (&["--generate-cli-skeleton", "output"], Skeleton::Output),
+        (&["--generate-cli-skeleton=output"], Skeleton::Output),
+        (&["--generate-cli-skeleton", "--target", "i-0"], Skeleton::Input),
+        (&["--generate-cli-skeleton", "output", "i-0", "22"], Skeleton::Output),
+        (&["i-0", "22", "--generate-cli-skeleton"], Skeleton::Input),
+    ] {
+        assert_eq!(parse(args).unwrap().action, Action::Skeleton(expected), "{args:?}");
+    }
+}
+
+#[test]
+fn what_means_nothing_here_changes_nothing() {
+    let id = "i-02573cafcfEXAMPLE";
+    for args in [
+        &["--query", "SessionId"][..],
+        &["--query", "not [ JMESPath"],
+        &["--no-paginate"],
+        &["--output", "text"],
+        &["--output", "yaml-stream"],
+        &["--cli-binary-format", "raw-in-base64-out", "--no-cli-pager", "--no-cli-auto-prompt"],
+    ] {
+        assert_eq!(parse(&[args, &[id]].concat()).unwrap(), plain(), "{args:?}");
+    }
+}
+
+#[test]
+fn options_may_be_abbreviated_where_that_is_clear() {
+    let invocation = parse(&["--targ", "i-0", "--prof", "prod", "--reg=eu-west-1", "--doc", "Doc"]).unwrap();
+    assert_eq!(invocation.overrides.profile.as_deref(), Some("prod"));
+    assert_eq!(invocation.overrides.region.as_deref(), Some("eu-west-1"));
+    assert!(usage_error(&["i-0", "--re", "x"]).contains("unexpected argument '--re'"), "--region, --reason, …");
+}
+
+#[test]
+fn every_option_of_start_session_is_one_here() {
+    let command = command();
+    let names: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    for name in [
+        "target",
+        "document-name",
+        "reason",
+        "parameters",
+        "cli-input-json",
+        "generate-cli-skeleton",
+        "debug",
+        "endpoint-url",
+        "no-verify-ssl",
+        "no-paginate",
+        "output",
+        "query",
+        "profile",
+        "region",
+        "color",
+        "no-sign-request",
+        "ca-bundle",
+        "cli-read-timeout",
+        "cli-connect-timeout",
+    ] {
+        assert!(names.contains(&name), "--{name}");
     }
 }

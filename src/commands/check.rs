@@ -91,7 +91,10 @@ impl Walk<'_> {
 
     async fn credentials(&self, aws: &Aws) -> Option<()> {
         self.steps.take("credentials", sign_in(aws).await)?;
-        let credentials = self.steps.take("credentials", aws.credentials().await)?;
+        let Some(credentials) = self.steps.take("credentials", aws.credentials().await)? else {
+            self.steps.skipped("credentials", "not looked for: requests are not signed");
+            return Some(());
+        };
         let left = credentials.expiry().map(|expiry| age(expiry, SystemTime::now()));
         let text = left.map_or_else(|| "found, without an expiry".to_owned(), |left| format!("found, good for {left}"));
         self.steps.passed("credentials", &text);
@@ -190,7 +193,8 @@ impl Walk<'_> {
     async fn channel(&self, aws: &Aws, sessions: &Sessions, session: &Session) -> Option<Probe> {
         let begun = Instant::now();
         let gateway = self.steps.take("data channel", tunnel::open(aws, sessions, session).await)?;
-        self.steps.passed_in("data channel", "connected, the signed upgrade is accepted", begun);
+        let upgrade = if aws.signs() { "signed" } else { "unsigned" };
+        self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
         let begun = Instant::now();
         let mut probe = Probe::new(gateway);
         let agent = self.steps.take("handshake", probe.handshake(self.connection.connect_timeout).await)?;

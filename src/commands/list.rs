@@ -2,15 +2,12 @@
 //!
 //! No ProxyCommand is run with `--list`, so stdout is free for it.
 
-use std::{
-    io::{self, Write},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
 
-use super::sign_in::sign_in;
+use super::{print::print, sign_in::sign_in};
 use crate::{
     aws::{Aws, Filter, Inventory, ManagedNode},
     cli::{Listing, Output},
@@ -39,12 +36,7 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
         Output::Table => table(&nodes, SystemTime::now()),
         Output::Json => json(&nodes)?,
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(cause) => Err(Error::new(ExitStatus::Broken, format!("cannot write: {cause}"), "check where stdout goes")),
-        Ok(()) => Ok(()),
-    }
+    print(&text)
 }
 
 /// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.

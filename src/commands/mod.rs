@@ -1,15 +1,18 @@
-//! What can be asked of the program, one file each: to connect, to check the way, to list the nodes.
+//! What can be asked of the program, one file each: to connect, to check the way, to list the nodes, to show skeletons.
 //!
 //! They join the other rooms, and leave the printing of errors to `main`.
 
 mod check;
 mod connect;
 mod list;
+mod print;
 mod probe;
 mod sign_in;
+mod skeleton;
 mod steps;
 mod waiting;
 
 pub use check::check;
 pub use connect::connect;
 pub use list::list;
+pub use skeleton::skeleton;

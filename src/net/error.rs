@@ -69,7 +69,7 @@ impl DialError {
             Failure::Untrusted(_) => Error::new(
                 ExitStatus::TryAgain,
                 message,
-                "if your network inspects TLS, set AWS_CA_BUNDLE to a PEM file with its CA certificate",
+                "if your network inspects TLS, name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE",
             ),
             Failure::ProxyPassword => Error::new(
                 ExitStatus::Denied,

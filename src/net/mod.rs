@@ -4,6 +4,7 @@
 //! CONNECT or SOCKS; addresses are tried as RFC 8305 says (happy eyeballs); a connection that does not come up soon is
 //! raced by another. It must not know what is said over a connection.
 
+mod any_certificate;
 mod error;
 mod hop;
 mod trust;
@@ -27,6 +28,8 @@ pub use trust::{Source, Trust};
 
 /// To connect, through a proxy and TLS too, if nothing else is said. A lost SYN is sent again after 1, 3 and 7 s.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// As good as none, for those who want none: 136 years, which can still be added to any time.
+pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
 /// How long a connection may take to come up before another is tried beside it. TCP doubles its patience with each lost
 /// SYN; when a network comes back after some seconds, a fresh attempt finds out sooner.
 const RACE_AFTER: Duration = Duration::from_secs(1);

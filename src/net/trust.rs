@@ -16,9 +16,10 @@ use rustls::{
     },
 };
 
+use super::any_certificate::AnyCertificate;
 use crate::error::{Error, ExitStatus};
 
-/// Where the root certificates come from.
+/// Whom to trust.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// What the operating system trusts.
@@ -30,6 +31,8 @@ pub enum Source {
         /// The files and folders.
         paths: Vec<PathBuf>,
     },
+    /// Whoever answers: the user wants no certificate checked.
+    Anyone,
 }
 
 /// The TLS configuration of all connections.
@@ -48,31 +51,37 @@ impl Trust {
         Self { source, config: OnceLock::new() }
     }
 
-    /// The TLS client configuration: these roots, TLS 1.2 and 1.3, and no ALPN.
+    /// The TLS client configuration: this trust, TLS 1.2 and 1.3, and no ALPN.
     ///
     /// # Errors
     /// Status 78 with the file's name if the user named certificates that cannot be used; 78 too if the system has
     /// none at all.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
-        self.config.get_or_init(|| configure(self.source.roots()?)).clone()
+        self.config.get_or_init(|| configure(&self.source)).clone()
     }
 }
 
-fn configure(roots: RootCertStore) -> Result<Arc<ClientConfig>, Error> {
+fn configure(source: &Source) -> Result<Arc<ClientConfig>, Error> {
     // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| {
         Error::new(ExitStatus::Config, format!("TLS cannot be set up: {error}"), "report this as a bug")
     })?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    let builder = match source.roots()? {
+        Some(roots) => builder.with_root_certificates(roots),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider))),
+    };
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 impl Source {
-    fn roots(&self) -> Result<RootCertStore, Error> {
+    /// The certificate authorities; none if certificates are not to be checked.
+    fn roots(&self) -> Result<Option<RootCertStore>, Error> {
         match self {
-            Self::System => system(),
-            Self::Named { setting, paths } => named(setting, paths),
+            Self::System => system().map(Some),
+            Self::Named { setting, paths } => named(setting, paths).map(Some),
+            Self::Anyone => Ok(None),
         }
     }
 }
@@ -82,7 +91,7 @@ fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, Error> {
         Error::new(
             ExitStatus::Config,
             format!("the CA file {} cannot be used: {why}", path.display()),
-            format!("set {setting} to a PEM file with the certificates to trust, or unset it"),
+            format!("name a PEM file with the certificates to trust by {setting}, or leave that out"),
         )
     };
     let mut certificates = Vec::new();
@@ -112,7 +121,7 @@ fn system() -> Result<RootCertStore, Error> {
         return Err(Error::new(
             ExitStatus::Config,
             "this machine has no root certificates",
-            "install the package ca-certificates, or set AWS_CA_BUNDLE to a PEM file",
+            "install the package ca-certificates, or name a PEM file by --ca-bundle or AWS_CA_BUNDLE",
         ));
     }
     Ok(roots)
@@ -188,13 +197,17 @@ joH2
         Trust::new(Source::Named { setting: "AWS_CA_BUNDLE".to_owned(), paths: vec![path.to_owned()] })
     }
 
+    fn count(trust: &Trust) -> usize {
+        trust.source.roots().unwrap().unwrap().len()
+    }
+
     #[test]
     fn a_named_bundle_is_read_whole() {
         let folder = Folder::new();
         let path = folder.write("ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
         let trust = trust(&path);
         assert!(trust.client_config().is_ok());
-        assert_eq!(trust.source.roots().unwrap().len(), 2);
+        assert_eq!(count(&trust), 2);
     }
 
     #[test]
@@ -202,7 +215,7 @@ joH2
         let folder = Folder::new();
         folder.write("a.pem", FIRST);
         let path = folder.write("b.pem", SECOND);
-        assert_eq!(trust(path.parent().unwrap()).source.roots().unwrap().len(), 2);
+        assert_eq!(count(&trust(path.parent().unwrap())), 2);
     }
 
     #[test]
@@ -210,7 +223,7 @@ joH2
         let folder = Folder::new();
         let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let path = folder.write("ca.pem", &format!("{odd}{FIRST}"));
-        assert_eq!(trust(&path).source.roots().unwrap().len(), 1);
+        assert_eq!(count(&trust(&path)), 1);
     }
 
     #[test]

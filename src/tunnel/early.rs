@@ -19,9 +19,9 @@ impl Early {
     /// Begins to connect, unless where to is not known. Within a tokio runtime only.
     pub(super) async fn begin(aws: &Aws) -> Option<Self> {
         let address = aws.stream_address().await?;
-        let (dialer, to) = (aws.dialer().clone(), address.clone());
+        let (dialer, to, limit) = (aws.dialer().clone(), address.clone(), limits::connection(aws));
         let dialling = tokio::spawn(async move {
-            let dialled = dialer.dial(&to, limits::DIAL).await;
+            let dialled = dialer.dial(&to, limit).await;
             dialled.inspect_err(|cause| tracing::debug!("no early connection: {cause}")).ok()
         });
         Some(Self { address, dialling })

@@ -2,11 +2,23 @@
 
 use std::time::Duration;
 
+use crate::aws::Aws;
+
 /// With nothing else to wait for. Never reached: a live link has its keep-alive, an attempt its own limits.
 pub(super) const FOREVER: Duration = Duration::from_secs(3600);
 
 /// One dial: name, TCP, TLS, upgrade.
-pub(super) const DIAL: Duration = Duration::from_secs(15);
+const DIAL: Duration = Duration::from_secs(15);
+
+/// The part of a dial that ends with TLS: what the user allows, or [`DIAL`].
+pub(super) fn connection(aws: &Aws) -> Duration {
+    aws.limits().connect.unwrap_or(DIAL)
+}
+
+/// One dial. A limit that the user has set for its connection leaves [`DIAL`] for the rest.
+pub(super) fn dial(aws: &Aws) -> Duration {
+    aws.limits().connect.map_or(DIAL, |connection| connection.saturating_add(DIAL))
+}
 
 /// After a signal: OpenSSH sends SIGHUP and closes our stdin 2 ms later, and what it wrote last is still in there.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);

@@ -93,9 +93,11 @@ impl<'a> Connector<'a> {
         let aws = self.aws;
         let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref())?;
         let dial = async {
-            let headers = match url.is_presigned() {
-                true => http::HeaderMap::new(),
-                false => sign_upgrade(&url, &aws.region, &aws.credentials().await?, SystemTime::now())?,
+            let credentials = if url.is_presigned() { None } else { aws.credentials().await? };
+            let signed = url.is_presigned() || credentials.is_some();
+            let headers = match credentials {
+                Some(credentials) => sign_upgrade(&url, &aws.region, &credentials, SystemTime::now())?,
+                None => http::HeaderMap::new(),
             };
             let opening =
                 Opening { token: stream.token.expose(), client_id: self.client_id, client_version: PLUGIN_VERSION };
@@ -104,11 +106,13 @@ impl<'a> Connector<'a> {
                 None => None,
             };
             let open = opening.to_json(Uuid::new_v4());
-            Gateway::connect(&url, headers, aws.dialer(), early, limits::DIAL, open).await
+            let gateway = Gateway::connect(&url, headers, aws.dialer(), early, limits::connection(aws), open).await;
+            gateway.map_err(|refusal| if signed { refusal } else { unsigned(aws, refusal) })
         };
         let started = Instant::now();
-        let gateway = timeout(limits::DIAL, dial).await.unwrap_or_else(|_| {
-            let what = format!("{} did not answer within {} s", url.host(), limits::DIAL.as_secs());
+        let limit = limits::dial(aws);
+        let gateway = timeout(limit, dial).await.unwrap_or_else(|_| {
+            let what = format!("{} did not answer within {} s", url.host(), limit.as_secs());
             Err(Error::new(
                 ExitStatus::TryAgain,
                 what,
@@ -168,6 +172,14 @@ impl<'a> Connector<'a> {
                 Err(Failure { error: Error::new(ExitStatus::Broken, what, "connect again"), session_is_over: true })
             }
         }
+    }
+}
+
+/// A refusal of an upgrade that was not signed: that is what it is about.
+fn unsigned(aws: &Aws, refusal: Error) -> Error {
+    match refusal.status {
+        ExitStatus::Denied if !refusal.unheard => Error { hint: aws.credentials_hint(), ..refusal },
+        _ => refusal,
     }
 }
 

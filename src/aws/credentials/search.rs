@@ -37,7 +37,7 @@ use super::{
     reasons,
 };
 use crate::{
-    aws::config::variable,
+    aws::settings::variable,
     error::{Error, ExitStatus},
 };
 

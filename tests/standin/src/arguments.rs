@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     session_token: Option<String>,
 
+    /// Take requests that are not signed, too.
+    #[arg(long)]
+    accept_unsigned: bool,
+
     /// Serve https:// and wss:// with a throw-away certificate.
     #[arg(long)]
     tls: bool,
@@ -319,6 +323,7 @@ impl Arguments {
                 secret_access_key: self.secret_access_key.clone(),
                 session_token: self.session_token.clone(),
             },
+            accept_unsigned: self.accept_unsigned,
             tls: self.tls,
             ca_pem_path: self.ca_file.clone(),
             stream_host: self.stream_host.clone(),

@@ -95,6 +95,8 @@ pub struct Options {
     pub region: String,
     /// The only identity.
     pub credentials: Credentials,
+    /// Take requests that are not signed, too, as doubles and gateways do.
+    pub accept_unsigned: bool,
     /// Serve TLS with a throw-away certificate for localhost, 127.0.0.1 and ::1.
     pub tls: bool,
     /// Where the PEM of the throw-away authority is written; a file in the temporary folder when `None`.
@@ -161,6 +163,7 @@ impl Default for Options {
                 secret_access_key: EXAMPLE_SECRET_ACCESS_KEY.into(),
                 session_token: None,
             },
+            accept_unsigned: false,
             tls: false,
             ca_pem_path: None,
             stream_host: None,

@@ -144,6 +144,7 @@ impl Service {
         let checked = sigv4::verify(request, &self.options.credentials, &self.options.region, service, now);
         let (kind, message) = match checked {
             Ok(_) => return Ok(()),
+            Err(Refusal::Unsigned) if self.options.accept_unsigned => return Ok(()),
             Err(Refusal::Unsigned) => ("MissingAuthenticationTokenException", "Missing Authentication Token"),
             Err(Refusal::Malformed) => ("IncompleteSignatureException", "Authorization header cannot be read."),
             Err(Refusal::UnknownKey | Refusal::Token) => {
@@ -350,6 +351,7 @@ impl Service {
         let accepted = sigv4::verify(request, &self.options.credentials, &self.options.region, "ssmmessages", now);
         let accepted = match accepted {
             Ok(accepted) => accepted,
+            Err(Refusal::Unsigned) if self.options.accept_unsigned => return Ok((id.to_owned(), breaches)),
             Err(Refusal::Unsigned) => return refuse(Some(BreachKind::UpgradeUnsigned), id.to_owned()),
             Err(Refusal::Stale) => return refuse(Some(BreachKind::UpgradeStale), id.to_owned()),
             Err(other) => return refuse(Some(BreachKind::UpgradeSignature), format!("{id}: {other:?}")),

@@ -103,6 +103,19 @@ fn old_urls_and_unsigned_upgrades_are_refused() {
 }
 
 #[test]
+fn unsigned_requests_are_taken_where_that_is_wanted() {
+    let mut service = service(|o| o.accept_unsigned = true);
+    let started = start(&mut service);
+    let (path, query) = started["StreamUrl"].as_str().unwrap()["ws://127.0.0.1:1".len()..].split_once('?').unwrap();
+    let request = Request { method: "GET", path, query, headers: &[], body: b"" };
+    assert_eq!(service.upgrade(&request, 0).unwrap().1, []);
+    assert_eq!(service.authorize(&request, "ssm", 0), Ok(()));
+    let headers = [("authorization".to_owned(), "AWS4-HMAC-SHA256 x".to_owned())];
+    let request = Request { headers: &headers, ..request };
+    assert!(service.upgrade(&request, 0).is_err() && service.authorize(&request, "ssm", 0).is_err());
+}
+
+#[test]
 fn ending_twice_is_harmless_and_final() {
     let mut service = service(|_| {});
     let id = start(&mut service)["SessionId"].clone();

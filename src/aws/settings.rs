@@ -1,0 +1,188 @@
+//! The settings of environment and profile: what each of them says, and which of them counts.
+//!
+//! The command line comes first, then the environment, then the profile. It must not know what a setting is for.
+
+use std::path::PathBuf;
+
+use aws_config::profile::ProfileSet;
+use aws_runtime::env_config::EnvConfigValue;
+use aws_types::os_shim_internal::Env;
+
+use super::{credentials::Profile, overrides::Overrides};
+use crate::{
+    error::{Error, ExitStatus},
+    home,
+    net::Source,
+};
+
+/// A service, as settings name it.
+pub(super) struct Service {
+    /// The variable with its URL.
+    variable: &'static str,
+    /// Its name in the profile's `services` section.
+    id: &'static str,
+}
+
+pub(super) const SSM: Service = Service { variable: "AWS_ENDPOINT_URL_SSM", id: "ssm" };
+pub(super) const STS: Service = Service { variable: "AWS_ENDPOINT_URL_STS", id: "sts" };
+pub(super) const INSTANCE_CONNECT: Service =
+    Service { variable: "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", id: "ec2_instance_connect" };
+
+/// The settings of environment and profile, before anything is made of them.
+pub(super) struct Settings<'a> {
+    pub(super) env: &'a Env,
+    pub(super) sections: &'a ProfileSet,
+}
+
+impl Settings<'_> {
+    pub(super) fn region(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+        let region = flag
+            .map(str::to_owned)
+            .or_else(|| variable(self.env, "AWS_REGION"))
+            .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
+            .or_else(|| self.property("region"));
+        match region {
+            Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+                // It becomes part of host names: nothing but a label may pass.
+                let message = format!("{region:?} is not a region");
+                Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
+            }
+            region => Ok(region),
+        }
+    }
+
+    /// Whether URLs of environment and profile do not count.
+    fn ignores_endpoints(&self) -> bool {
+        self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
+    }
+
+    /// The URL that environment or profile name for a service.
+    pub(super) fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
+        if self.ignores_endpoints() {
+            return Ok(None);
+        }
+        for name in [service.variable, "AWS_ENDPOINT_URL"] {
+            if let Some(url) = variable(self.env, name) {
+                return check_url(&url, name).map(Some);
+            }
+        }
+        let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service.id);
+        match setting.load(self.env, Some(self.sections)) {
+            Some((url, _)) if !url.trim().is_empty() => {
+                let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
+                check_url(url.trim(), &origin).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Only what names the message gateway itself: a URL for all services is not one for WebSockets.
+    pub(super) fn stream_endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+        const VARIABLE: &str = "AWS_ENDPOINT_URL_SSMMESSAGES";
+        if let Some(url) = flag {
+            return check_url(url, "--ssmmessages-endpoint-url").map(Some);
+        }
+        if self.ignores_endpoints() {
+            return Ok(None);
+        }
+        variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
+    }
+
+    pub(super) fn identity(&self, profile: &Profile, overrides: &Overrides) -> Vec<String> {
+        let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
+        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
+        let values = names.map(|name| variable(self.env, name).unwrap_or_default());
+        let unsigned = overrides.no_sign_request.then(|| "unsigned".to_owned());
+        std::iter::once(profile.name.clone()).chain(values).chain(unsigned).collect()
+    }
+
+    /// As with the AWS CLI, checking nothing wins over every file.
+    pub(super) fn trust_source(&self, overrides: &Overrides) -> Source {
+        if overrides.no_verify_ssl {
+            return Source::Anyone;
+        }
+        let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
+        if let Some(path) = &overrides.ca_bundle {
+            return named("--ca-bundle", vec![home::expand(path)]);
+        }
+        if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
+            return named("AWS_CA_BUNDLE", vec![home::expand(&path)]);
+        }
+        if let Some(path) = self.property("ca_bundle") {
+            let setting = format!("ca_bundle of profile {}", self.sections.selected_profile());
+            return named(&setting, vec![home::expand(&path)]);
+        }
+        let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
+        let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
+        if paths.is_empty() { Source::System } else { named("SSL_CERT_FILE", paths) }
+    }
+
+    pub(super) fn switch(&self, env: &str, profile: &str) -> bool {
+        let setting = EnvConfigValue::new().env(env).profile(profile);
+        setting.load(self.env, Some(self.sections)).is_some_and(|(value, _)| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    fn property(&self, name: &str) -> Option<String> {
+        self.sections.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+}
+
+/// A variable of the environment, unless it is blank.
+pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
+    env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+pub(super) fn check_url(url: &str, origin: &str) -> Result<String, Error> {
+    let parsed = url.parse::<http::Uri>().ok().filter(|url| {
+        let plain_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        plain_host && matches!(url.scheme_str(), Some("http" | "https"))
+    });
+    match parsed {
+        Some(_) => Ok(url.to_owned()),
+        None => {
+            let message = format!("{origin} is no http or https URL with a host");
+            Err(Error::new(ExitStatus::Config, message, "give a URL such as https://ssm.eu-west-1.amazonaws.com"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_types::os_shim_internal::Fs;
+
+    use super::*;
+    use crate::aws::test_support::Folder;
+
+    #[tokio::test]
+    async fn the_ca_file_comes_from_flag_then_environment_then_profile() {
+        let sections = |config: &'static str| async move {
+            let folder = Folder::new();
+            let env = Env::from_slice(&[]);
+            aws_config::profile::load(&Fs::real(), &env, &folder.profile_files(config, ""), None).await.unwrap()
+        };
+        let with = sections("[default]\nca_bundle = /profile.pem\n").await;
+        let without = sections("").await;
+        let named = |setting: &str, paths: &[&str]| Source::Named {
+            setting: setting.to_owned(),
+            paths: paths.iter().map(PathBuf::from).collect(),
+        };
+        let none = Overrides::default();
+        let flag = Overrides { ca_bundle: Some("/flag.pem".to_owned()), ..none.clone() };
+        let unverified = Overrides { no_verify_ssl: true, ..flag.clone() };
+        let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
+        let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
+        for (overrides, env, sections, expected) in [
+            (&unverified, &all[..], &with, Source::Anyone),
+            (&flag, &all, &with, named("--ca-bundle", &["/flag.pem"])),
+            (&none, &all, &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
+            (&none, &openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
+            (&none, &openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
+            (&none, &openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
+            (&none, &[("AWS_CA_BUNDLE", "")], &without, Source::System),
+        ] {
+            let env = Env::from_slice(env);
+            assert_eq!(Settings { env: &env, sections }.trust_source(overrides), expected);
+        }
+    }
+}

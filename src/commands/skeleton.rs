@@ -1,0 +1,36 @@
+//! To show what `--cli-input-json` takes, and what StartSession answers: the AWS CLI's skeletons, letter for letter.
+
+use super::print::print;
+use crate::{cli::Skeleton, error::Error};
+
+/// StartSession's request, to be filled in.
+const INPUT: &str = r#"{
+    "Target": "",
+    "DocumentName": "",
+    "Reason": "",
+    "Parameters": {
+        "KeyName": [
+            ""
+        ]
+    }
+}
+"#;
+
+/// What StartSession answers, with the names of the values in their place.
+const OUTPUT: &str = r#"{
+    "SessionId": "SessionId",
+    "TokenValue": "TokenValue",
+    "StreamUrl": "StreamUrl"
+}
+"#;
+
+/// Prints the skeleton that was asked for.
+///
+/// # Errors
+/// A stdout that cannot be written to.
+pub fn skeleton(skeleton: Skeleton) -> Result<(), Error> {
+    print(match skeleton {
+        Skeleton::Input => INPUT,
+        Skeleton::Output => OUTPUT,
+    })
+}

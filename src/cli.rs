@@ -3,6 +3,7 @@
 //! It reads its arguments, the files that they name as `file://PATH`, and the terminal's colour habits, nothing else: no
 //! AWS, no printing. `main` shows what a [`Refusal`] holds.
 
+mod carried;
 mod flags;
 mod help;
 mod input;
@@ -54,6 +55,8 @@ pub enum Action {
     Check(Connection),
     /// `--list`: to show the managed nodes.
     List(Listing),
+    /// `--print-ssh-config`: to show ssh_config's entries for these hosts, or for all ids.
+    SshConfig(Vec<Host>, Entry),
     /// `--generate-cli-skeleton`: to show the shape of StartSession's request or answer.
     Skeleton(Skeleton),
 }
@@ -103,6 +106,26 @@ pub struct Listing {
     pub tags: Vec<Tag>,
     /// How it is shown.
     pub output: Output,
+    /// Shown as entries of ssh_config in place of all that.
+    pub entry: Option<Entry>,
+}
+
+/// A host to make an entry for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Host {
+    /// As it was given.
+    pub name: String,
+    /// Whether it is an id, which has no upper case to lose.
+    pub is_id: bool,
+}
+
+/// What all entries have of the command line.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Entry {
+    /// Options for the connections, but for region and profile: words of a shell's line.
+    pub options: Vec<String>,
+    /// Who logs in.
+    pub user: Option<String>,
 }
 
 /// The values of `--output` that `--list` knows.
@@ -216,8 +239,13 @@ impl Invocation {
         let mut command = command().color(Color::peek(&args));
         let matches = command.try_get_matches_from_mut(args)?;
         let flags = Flags::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        flags.into_invocation(&mut command)
+        flags.into_invocation(&mut command, &matches)
     }
+}
+
+/// A word as a shell's line in an ssh_config has it. One that no line can hold is left out.
+pub fn quote(word: &str) -> String {
+    carried::quote(word).unwrap_or_default()
 }
 
 /// The command line's definition, for whoever makes pages and completions from it.

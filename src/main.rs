@@ -11,6 +11,7 @@ use ssm_proxy::error::{Error, ExitStatus, tell, tell_failure};
 
 /// What messages are about when there is no HOST.
 const LIST: &str = "--list";
+const SSH_CONFIG: &str = "--print-ssh-config";
 const SKELETON: &str = "--generate-cli-skeleton";
 /// Said each time, however quiet the run is to be.
 const UNVERIFIED: &str =
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let subject = match &invocation.action {
         Action::Connect(connection) | Action::Check(connection) => &connection.host,
         Action::List(_) => LIST,
+        Action::SshConfig(..) => SSH_CONFIG,
         Action::Skeleton(_) => SKELETON,
     };
     match log(&invocation, subject).and_then(|()| run(&invocation)) {
@@ -69,6 +71,7 @@ async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
         Action::Connect(connection) => commands::connect(&Aws::load(overrides).await?, connection).await?,
         Action::List(listing) => commands::list(&Aws::load(overrides).await?, listing).await?,
         Action::Check(connection) => return Ok(commands::check(overrides, connection).await),
+        Action::SshConfig(hosts, entry) => commands::ssh_config(overrides, hosts, entry)?,
         Action::Skeleton(skeleton) => commands::skeleton(*skeleton)?,
     }
     Ok(ExitStatus::Ended)

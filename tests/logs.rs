@@ -92,7 +92,7 @@ fn a_name_alone_is_in_the_users_folder_for_logs() {
     let bench = Bench::open();
     let state = bench.folder().join("state");
     let proxy = bench.proxy().args(["--log-file", "x.log", HOST]).env("XDG_STATE_HOME", &state);
-    proxy.run().ok();
+    drop(proxy.run().ok());
     assert!(state.join("ssm-proxy/x.log").is_file());
     bench.finish();
 }
@@ -105,7 +105,7 @@ fn a_log_file_that_cannot_be_written_is_78_and_a_full_one_is_put_aside() {
     assert!(done.stderr.contains("hint: give another path with --log-file"), "{done}");
     let path = bench.folder().join("full.log");
     fs::write(&path, vec![b'x'; (10 << 20) + 1]).expect("the test's folder can be written to");
-    bench.proxy().arg("--log-file").arg(&path).arg(HOST).run().ok();
+    drop(bench.proxy().arg("--log-file").arg(&path).arg(HOST).run().ok());
     assert!(fs::metadata(&path).expect("a new file").len() < 10_000);
     assert!(Path::new(&format!("{}.old", path.display())).is_file());
     bench.finish();

@@ -3,13 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{
-    ArgAction, Command, Parser, ValueEnum,
+    ArgAction, ArgMatches, Command, Parser, ValueEnum,
     builder::{NonEmptyStringValueParser, PossibleValuesParser},
     error::ErrorKind,
 };
 
 use super::{
-    Action, Color, Connection, Invocation, Listing, Output, Parameters, PushKey, Refusal, Skeleton, Verbosity,
+    Action, Color, Connection, Entry, Host, Invocation, Listing, Output, Parameters, PushKey, Refusal, Skeleton,
+    Verbosity, carried,
     help::{AFTER_LONG_HELP, LONG_ABOUT},
     input::{self, Input},
     parameters,
@@ -47,7 +48,7 @@ const MAX_REASON_CHARS: usize = 256;
     long_about = LONG_ABOUT,
     after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
     after_long_help = AFTER_LONG_HELP,
-    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER]",
+    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER] | --print-ssh-config [HOST]...",
     // As the AWS CLI does: a line that abbreviates its options goes on working.
     infer_long_args = true,
     arg_required_else_help = true
@@ -130,6 +131,16 @@ pub(super) struct Flags {
             platform or status, and with each --tag. FILTER stands in the place of HOST; nothing is connected to."
     )]
     list: bool,
+
+    /// Print ready entries for ~/.ssh/config
+    #[arg(
+        long, value_name = "HOST", num_args = 0.., hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
+        conflicts_with_all = ["check", "port", "target"],
+        long_help = "Print entries for ~/.ssh/config, or for a file that it includes: for each HOST, for all ids without one, \
+            and with --list for each node of the list, with its id, region and profile. They have the options that are given \
+            beside this one, and log in as --user."
+    )]
+    print_ssh_config: Option<Vec<String>>,
 
     /// How --list shows them: table or json
     #[arg(
@@ -306,7 +317,11 @@ fn endpoint_url(text: &str) -> Result<String, String> {
 
 impl Flags {
     /// What the flags mean together.
-    pub(super) fn into_invocation(mut self, command: &mut Command) -> Result<Invocation, Refusal> {
+    pub(super) fn into_invocation(
+        mut self,
+        command: &mut Command,
+        matches: &ArgMatches,
+    ) -> Result<Invocation, Refusal> {
         let verbosity = match self.verbose {
             _ if self.debug => Verbosity::Debug,
             0 => Verbosity::Quiet,
@@ -315,15 +330,20 @@ impl Flags {
         };
         let (color, log_file) = (self.color, self.log_file.take());
         let mut overrides = self.overrides();
-        let action = match self.generate_cli_skeleton {
-            _ if self.list => Action::List(self.into_listing(command)?),
-            Some(Skeleton::Output) if self.names_target() => {
+        let entry = match self.print_ssh_config {
+            Some(_) => Some(self.entry(command, matches)?),
+            None => None,
+        };
+        let action = match (entry, self.generate_cli_skeleton) {
+            (entry, _) if self.list => Action::List(self.into_listing(entry, command)?),
+            (Some(entry), _) => Action::SshConfig(self.into_hosts()?, entry),
+            (None, Some(Skeleton::Output)) if self.names_target() => {
                 self.into_connection(&mut overrides, command)?;
                 Action::Skeleton(Skeleton::Output)
             }
-            Some(skeleton) => Action::Skeleton(skeleton),
-            None if self.check => Action::Check(self.into_connection(&mut overrides, command)?),
-            None => Action::Connect(self.into_connection(&mut overrides, command)?),
+            (None, Some(skeleton)) => Action::Skeleton(skeleton),
+            (None, None) if self.check => Action::Check(self.into_connection(&mut overrides, command)?),
+            (None, None) => Action::Connect(self.into_connection(&mut overrides, command)?),
         };
         Ok(Invocation { action, overrides, verbosity, log_file, color })
     }
@@ -342,7 +362,7 @@ impl Flags {
         }
     }
 
-    fn into_listing(self, command: &mut Command) -> Result<Listing, Refusal> {
+    fn into_listing(mut self, entry: Option<Entry>, command: &mut Command) -> Result<Listing, Refusal> {
         let output = match self.output {
             None => Output::default(),
             Some(name) => Output::from_str(&name, false).map_err(|_| {
@@ -350,7 +370,28 @@ impl Flags {
                 command.error(ErrorKind::InvalidValue, message)
             })?,
         };
-        Ok(Listing { filter: self.host, tags: self.tag, output })
+        let mut filters = self.host.take().into_iter().chain(self.print_ssh_config.take().unwrap_or_default());
+        let filter = filters.next();
+        if let Some(other) = filters.next() {
+            let message = format!("--list takes one FILTER, and {other:?} is another");
+            return Err(command.error(ErrorKind::TooManyValues, message).into());
+        }
+        Ok(Listing { filter, tags: self.tag, output, entry })
+    }
+
+    /// What the entries of ssh_config have of this command line.
+    fn entry(&mut self, command: &mut Command, matches: &ArgMatches) -> Result<Entry, Refusal> {
+        let mut options = carried::options(command, matches)?;
+        if self.push_key.is_some() {
+            // Whoever ssh logs in as.
+            options.extend(["--user", "%r"].map(str::to_owned));
+        }
+        Ok(Entry { options, user: self.user.take().filter(|user| user != "%r") })
+    }
+
+    fn into_hosts(self) -> Result<Vec<Host>, Refusal> {
+        let names = self.host.into_iter().chain(self.print_ssh_config.unwrap_or_default());
+        names.map(|name| Ok(Host { is_id: matches!(parse(&name)?.node, Node::Id(_)), name })).collect()
     }
 
     /// Whether something says what a connection would be to.
@@ -420,10 +461,7 @@ impl Flags {
                 command.error(ErrorKind::MissingRequiredArgument, message)
             })?,
         };
-        let mut target = Target::parse(&host).map_err(|not_a_target| Refusal::Target {
-            host: host.clone(),
-            error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
-        })?;
+        let mut target = parse(&host)?;
         if !tags.is_empty() {
             if let Node::Id(id) = &target.node {
                 let message = format!("HOST {id:?} is an id already; leave --tag out");
@@ -433,6 +471,13 @@ impl Flags {
         }
         Ok((host, target))
     }
+}
+
+fn parse(host: &str) -> Result<Target, Refusal> {
+    Target::parse(host).map_err(|not_a_target| Refusal::Target {
+        host: host.to_owned(),
+        error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
+    })
 }
 
 /// The one port that PORT and `--parameters` agree on.

@@ -288,7 +288,12 @@ fn a_check_has_what_a_connection_has() {
 fn listing_takes_a_filter_in_place_of_a_host() {
     let listing = |filter: Option<&str>, tags: &[&str], output| {
         let filter = filter.map(str::to_owned);
-        Action::List(Listing { filter, tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(), output })
+        Action::List(Listing {
+            filter,
+            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            output,
+            entry: None,
+        })
     };
     for (args, expected) in [
         (&["--list"][..], listing(None, &[], Output::Table)),
@@ -476,4 +481,54 @@ fn every_option_of_start_session_is_one_here() {
     ] {
         assert!(names.contains(&name), "--{name}");
     }
+}
+
+#[test]
+fn entries_have_the_options_beside_them() {
+    let entry = |args: &[&str]| match parse(args).unwrap().action {
+        Action::SshConfig(hosts, entry) => (hosts, entry),
+        action => panic!("{args:?}: {action:?}"),
+    };
+    assert_eq!(entry(&["--print-ssh-config"]), (vec![], Entry::default()));
+    let (hosts, made) = entry(&[
+        "--print-ssh-config",
+        "i-0abc",
+        "Web-1.eu-west-1",
+        "--wait=300",
+        "--reason",
+        "it's 100% me",
+        "-vv",
+        "--push-key",
+        "auto",
+        "--user",
+        "ubuntu",
+        "--tag",
+        "Role=web",
+        "--profile",
+        "prod",
+        "--no-credential-cache",
+    ]);
+    let host = |name: &str, is_id| Host { name: name.to_owned(), is_id };
+    assert_eq!(hosts, [host("i-0abc", true), host("Web-1.eu-west-1", false)]);
+    assert_eq!(made.user.as_deref(), Some("ubuntu"));
+    assert_eq!(
+        made.options.join(" "),
+        "--tag 'Role=web' '--wait=300' --push-key auto --reason \"it's 100%% me\" --no-credential-cache --verbose --verbose \
+         --user %r"
+    );
+    let (_, made) = entry(&["--print-ssh-config", "--push-key", "auto", "--user", "%r"]);
+    assert_eq!(made.user, None);
+}
+
+#[test]
+fn entries_are_of_hosts_that_are_targets_and_of_lists_with_one_filter() {
+    let Action::List(listing) = parse(&["--list", "--print-ssh-config", "web", "--tag", "A=b"]).unwrap().action else {
+        panic!("no list")
+    };
+    assert_eq!(listing.filter.as_deref(), Some("web"));
+    assert_eq!(listing.entry, Some(Entry::default()), "tags say what is listed");
+    assert!(usage_error(&["--list", "web", "--print-ssh-config", "db"]).contains("--list takes one FILTER"));
+    assert!(usage_error(&["--print-ssh-config", "--reason", "two\nlines"]).contains("no place for a line's end"));
+    assert!(usage_error(&["--print-ssh-config", "--check"]).contains("cannot be used with"));
+    assert!(matches!(parse(&["--print-ssh-config", "ecs:web"]), Err(Refusal::Target { .. })));
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
 
-use super::{print::print, sign_in::sign_in};
+use super::{print::print, sign_in::sign_in, ssh_config::of_nodes};
 use crate::{
     aws::{Aws, Filter, Inventory, ManagedNode},
     cli::{Listing, Output},
@@ -31,16 +31,18 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
         let that_fit = if listing.filter.is_some() || !listing.tags.is_empty() { " that fit" } else { "" };
         tell(&format!("there are no managed nodes{that_fit} in {}", aws.region));
     }
-    let text = match listing.output {
-        Output::Table if nodes.is_empty() => String::new(),
-        Output::Table => table(&nodes, SystemTime::now()),
-        Output::Json => json(&nodes)?,
+    let profile = Some(aws.profile()).filter(|profile| *profile != "default");
+    let text = match (&listing.entry, listing.output) {
+        (Some(entry), _) => of_nodes(&aws.region, profile, &nodes, entry),
+        (None, Output::Table) if nodes.is_empty() => String::new(),
+        (None, Output::Table) => table(&nodes, SystemTime::now()),
+        (None, Output::Json) => json(&nodes)?,
     };
     print(&text)
 }
 
 /// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.
-fn name(node: &ManagedNode) -> &str {
+pub(super) fn name(node: &ManagedNode) -> &str {
     node.name.as_deref().or(node.computer_name.as_deref()).unwrap_or("-")
 }
 

@@ -1,0 +1,47 @@
+//! The options of a command line, written again for another: an ssh_config entry has those that made it.
+
+use clap::{ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
+
+/// What belongs to the run that makes entries and not to the connections that are made by them; and region and profile,
+/// which whoever makes the entries knows better.
+const LEFT_OUT: [&str; 10] =
+    ["print_ssh_config", "list", "output", "host", "port", "target", "user", "region", "profile", "color"];
+
+/// The options as words of a shell's line, with what ssh_config takes for a token written so that it is none.
+///
+/// # Errors
+/// A value that no line can hold.
+pub(super) fn options(command: &mut Command, matches: &ArgMatches) -> Result<Vec<String>, clap::Error> {
+    let mut words = Vec::new();
+    for arg in command.get_arguments() {
+        let id = arg.get_id().as_str();
+        let Some(long) = arg.get_long() else { continue };
+        // With --list tags say what is listed.
+        let is_left_out = LEFT_OUT.contains(&id) || id == "tag" && matches.get_flag("list");
+        if is_left_out || matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values: Vec<String> =
+            matches.get_raw(id).unwrap_or_default().map(|value| value.to_string_lossy().into_owned()).collect();
+        match arg.get_action() {
+            ArgAction::Count => words.extend(vec![format!("--{long}"); matches.get_count(id).into()]),
+            action if !action.takes_values() => words.push(format!("--{long}")),
+            _ if arg.is_require_equals_set() => words.extend(values.iter().map(|value| format!("--{long}={value}"))),
+            _ => words.extend(values.into_iter().flat_map(|value| [format!("--{long}"), value])),
+        }
+    }
+    let quoted: Result<_, _> = words.iter().map(|word| quote(word)).collect();
+    quoted.map_err(|()| command.error(ErrorKind::InvalidValue, "an ssh_config entry has no place for a line's end"))
+}
+
+/// A word for the shell that ssh starts a ProxyCommand with.
+///
+/// # Errors
+/// If it has control characters.
+pub(super) fn quote(word: &str) -> Result<String, ()> {
+    if word.contains(char::is_control) {
+        return Err(());
+    }
+    let quoted = shlex::try_quote(word).map_err(|_| ())?;
+    Ok(quoted.replace('%', "%%"))
+}

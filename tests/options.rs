@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io, thread};
 
 use fixtures::standin::{ApiFault, ApiRule, Node, Options};
 use fixtures::{Account, Bench, HOST, Setup, noise};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 /// A line as a user of the AWS CLI may have it, with options of both of its versions.
 const LINE: &str = "ssm-proxy --targ %h --cli-input-json file://~/input.json --output text --query SessionId \
@@ -122,6 +127,16 @@ fn no_verify_ssl_takes_any_certificate_and_says_so() {
     // It wins over a file, as with the AWS CLI, which is then not even read.
     let proxy = bench.proxy().args(["--no-verify-ssl", "--ca-bundle", "/nowhere.pem", HOST]);
     assert_eq!(proxy.run().ok().stderr, WARNING);
+    bench.finish();
+}
+
+#[test]
+fn no_verify_ssl_takes_the_certificate_of_a_proxy_too() {
+    let bench = with_tls();
+    let proxy = || bench.proxy().env("HTTPS_PROXY", format!("https://localhost:{}", tls_proxy()));
+    let done = proxy().arg(HOST).run().code(75);
+    assert!(done.stderr.contains("the TLS certificate of localhost is not trusted"), "{done}");
+    assert_eq!(proxy().args(["--no-verify-ssl", HOST]).run().ok().stderr, WARNING);
     bench.finish();
 }
 
@@ -247,4 +262,42 @@ fn a_limit_of_0_is_none() {
     assert!(done.stderr.contains("StartSession was not answered"), "{done}");
     assert!(done.took > Duration::from_secs(11), "{done}");
     bench.finish();
+}
+
+/// The port of an HTTP proxy that speaks TLS, with a certificate that nobody trusts.
+fn tls_proxy() -> u16 {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(lead_through(acceptor.clone(), client));
+            }
+        });
+    });
+    port
+}
+
+/// Serves one CONNECT.
+async fn lead_through(acceptor: TlsAcceptor, client: TcpStream) -> io::Result<()> {
+    let mut client = BufReader::new(acceptor.accept(client).await?);
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        if client.read_line(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let target = request.split(' ').nth(1).unwrap_or_default();
+    let mut server = TcpStream::connect(target).await?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
 }

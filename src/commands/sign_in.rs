@@ -20,7 +20,9 @@ pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
         biased;
         signed_in = aws.sign_in() => {
             signed_in?;
-            tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
+            if aws.signs() {
+                tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
+            }
             Ok(())
         }
         // Not started if there are credentials at once, as there mostly are.

@@ -9,10 +9,14 @@ use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tokio::io::BufReader;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{Address, DialError, Failure, Transport, Trust, error};
+
+/// Bytes taken from a connection at once, below TLS: more than arrive between two looks at the service's pace.
+const READ: usize = 16 << 10;
 
 /// Reaches what is to be spoken to first: as a service, since that is what proxies' connectors take.
 #[derive(Clone)]
@@ -72,6 +76,8 @@ pub(super) async fn encrypt(
     let config = trust.client_config().map_err(|cause| failed(Failure::Unusable(cause)))?;
     let name =
         ServerName::try_from(address.host.clone()).map_err(|cause| failed(Failure::Untrusted(cause.to_string())))?;
+    // rustls reads 4 KiB at a time; the operating system is asked for more at once.
+    let stream = BufReader::with_capacity(READ, stream);
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|cause| {
         failed(match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => Failure::Untrusted(why.to_string()),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// 3 ms the pace is kept with the largest messages. A key waits half of it on average, and behind the bulk as well.
 const BEAT_UP: Duration = Duration::from_millis(3);
 /// The same while bulk flows to stdout alone: what a key would wait for is queued at the far side anyway.
-const BEAT_DOWN: Duration = Duration::from_millis(8);
+const BEAT_DOWN: Duration = Duration::from_millis(10);
 /// Bytes in a short time, from which on it is called bulk: above a login's key exchange and a full screen.
 const BULK: f64 = 24_000.0;
 /// Where the count of bytes ends: bulk is over this much later than its last byte.

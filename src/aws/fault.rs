@@ -111,7 +111,7 @@ impl Answer<'_> {
         let quote = self.quote();
         // Services spell the same error with and without "Exception".
         let code = self.code.trim_end_matches("Exception");
-        let late = ["expired", "not yet current"].iter().any(|word| self.message.contains(word));
+        let late = ["expired", "yet current"].iter().any(|word| self.message.contains(word));
         match (code, self.status) {
             (
                 "Throttling"
@@ -189,16 +189,18 @@ impl Answer<'_> {
                 format!("{host} does not accept the AWS credentials{quote}"),
                 aws.cached_credentials().hint(),
             ),
-            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => {
-                lasting(ExitStatus::Denied, format!("{operation} is not permitted{quote}"), call.permission())
-            }
+            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => lasting(
+                ExitStatus::Denied,
+                format!("{operation} is not permitted{quote}"),
+                call.permission(self.message),
+            ),
             (code, _) if code.starts_with("InvalidDocument") => lasting(
                 ExitStatus::Config,
                 format!("document {} cannot be used{quote}", call.document()),
                 "check --document-name; AWS-StartSSHSession exists in every account",
             ),
             ("InternalServerError" | "InternalFailure" | "ServiceUnavailable", _) | (_, 500..=599) => {
-                passing(format!("{host} fails with HTTP {}{quote}", self.status), "try again")
+                passing(format!("{host} fails with HTTP {}{quote}", self.status), "try again in a moment")
             }
             ("", 407) => lasting(
                 ExitStatus::Denied,
@@ -239,7 +241,7 @@ fn clock(quote: &str) -> Fault {
     lasting(
         ExitStatus::Denied,
         format!("AWS finds the time of the request wrong{quote}"),
-        "set this machine's clock: it may be at most 5 minutes off",
+        "set this machine's clock, which may be at most 5 minutes off: date -u shows it",
     )
 }
 
@@ -359,7 +361,7 @@ mod tests {
                 "User: arn:aws:iam::1:user/me is not authorized to perform: ssm:StartSession",
                 "StartSession is not permitted (AccessDeniedException: User: arn:aws:iam::1:user/me is not authorized \
                  to perform: ssm:StartSession)",
-                "IAM must allow ssm:StartSession on the target and on document/AWS-StartSSHSession",
+                "IAM must allow ssm:StartSession on the node and on document/AWS-StartSSHSession",
             ),
             (
                 sso,
@@ -375,7 +377,7 @@ mod tests {
                 "Signature expired: 20261101T000000Z is now earlier than 20261101T010000Z",
                 "AWS finds the time of the request wrong (InvalidSignatureException: Signature expired: \
                  20261101T000000Z is now earlier than 20261101T010000Z)",
-                "set this machine's clock: it may be at most 5 minutes off",
+                "set this machine's clock, which may be at most 5 minutes off: date -u shows it",
             ),
             (
                 "",

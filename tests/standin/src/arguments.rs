@@ -320,6 +320,7 @@ impl Arguments {
                 session_token: self.session_token.clone(),
             },
             tls: self.tls,
+            host_names: Vec::new(),
             ca_pem_path: self.ca_file.clone(),
             stream_host: self.stream_host.clone(),
             presigned_urls: self.presigned_urls,

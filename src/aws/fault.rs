@@ -74,7 +74,9 @@ where
                 Fault { kind, error }
             }
             (None, Some(message)) => {
-                let fault = passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY");
+                let hint =
+                    "try again in a moment; check --endpoint-url if there is one: http:// or https://, host and port";
+                let fault = passing(message, hint);
                 Fault { error: fault.error.unheard(), ..fault }
             }
             (None, None) => passing(format!("{host}: {}", cause(&error)), "try again"),

@@ -75,7 +75,11 @@ fn refused(url: &StreamUrl, cause: &WebSocketError) -> Error {
             let what = if said.is_empty() { what } else { format!("{what} ({said})") };
             Error::new(ExitStatus::Denied, what, hint)
         }
-        _ => Error::new(ExitStatus::TryAgain, what, "try again in a moment"),
+        _ => Error::new(
+            ExitStatus::TryAgain,
+            what,
+            "try again in a moment; a proxy that does not let WebSockets through gives this too",
+        ),
     }
 }
 

@@ -76,7 +76,7 @@ fn a_proxy_that_wants_a_password_is_named_and_the_password_is_not_shown() {
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://{at}")).run().code(77);
     let expected = format!(
         "ssm-proxy: {HOST}: the proxy {at} wants a name and a password\n  \
-           hint: write name and password into HTTPS_PROXY: http://NAME:PASSWORD@PROXY:PORT\n"
+           hint: write name and password into HTTPS_PROXY: http://NAME:PASSWORD@{at}\n"
     );
     assert_eq!(done.stderr, expected);
     // tinyproxy answers a wrong password with 401.

@@ -16,6 +16,8 @@ mod inventory;
 mod sessions;
 
 #[cfg(test)]
+mod partitions_tests;
+#[cfg(test)]
 pub(crate) mod test_support;
 
 pub use self::{

@@ -22,6 +22,7 @@ find_sshd() {
 has() {
   case $1 in
     sshd) find_sshd >/dev/null ;;
+    nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so true 2>&1 | grep -q . ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
@@ -36,6 +37,8 @@ package() {
     brew:ssh | brew:ssh-keygen | brew:sshd) echo openssh ;;
     *:sshd) echo openssh-server ;;
     apt-get:tinyproxy) echo tinyproxy-bin ;;
+    apt-get:stunnel) echo stunnel4 ;;
+    apt-get:nss_wrapper) echo libnss-wrapper ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
     apt-get:cc) echo gcc libc6-dev ;;

@@ -2,13 +2,14 @@
 //!
 //! OpenSSH starts it as its `ProxyCommand`; it starts a session on the target and pipes stdin and stdout over the
 //! session's WebSocket data channel. Each room below has one job. The arrows between them: `main -> cli, commands`,
-//! `commands -> lookup, tunnel`, `lookup -> aws`, `tunnel -> channel, gateway, stdio, aws`, `gateway, aws -> net` and
-//! `aws -> terminal`.
+//! `commands -> lookup, tunnel`, `lookup -> aws`, `tunnel -> channel, gateway, stdio, aws`, `gateway, aws -> net, denial`
+//! and `aws -> terminal`.
 
 pub mod aws;
 pub mod channel;
 pub mod cli;
 pub mod commands;
+mod denial;
 pub mod error;
 pub mod figures;
 pub mod gateway;

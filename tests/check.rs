@@ -170,7 +170,7 @@ fn the_first_failure_gives_the_status() {
     assert!(lines.get(3).unwrap().starts_with("✗ session        StartSession is not permitted ("), "{done}");
     assert_eq!(
         lines.get(4).unwrap(),
-        "                 hint: IAM must allow ssm:StartSession on the target and on document/AWS-StartSSHSession"
+        "                 hint: IAM must allow ssm:StartSession on the node, arn:aws:ec2:us-east-1:111122223333:instance/i-0123456789abcdef0"
     );
     assert_eq!(lines.len(), 5);
     bench.finish();
@@ -191,7 +191,7 @@ fn a_channel_that_is_refused() {
             AGENT,
             SESSION,
             "✗ data channel   127.0.0.1 refused the session's WebSocket: 403 Forbidden",
-            "                 hint: allow the IAM action ssmmessages:OpenDataChannel on your sessions",
+            "                 hint: IAM must allow ssmmessages:OpenDataChannel on your own sessions, arn:aws:ssm:*:*:session/${aws:userid}-*",
             END,
         ],
     );
@@ -206,7 +206,10 @@ fn a_session_that_cannot_be_resumed_or_ended() {
     let done = bench.proxy().args(["--check", HOST]).run().code(77);
     let lines = said(&done);
     assert!(lines.get(8).unwrap().starts_with("✗ resume         ResumeSession is not permitted ("), "{done}");
-    assert_eq!(lines.get(9).unwrap(), "                 hint: IAM must allow ssm:ResumeSession on the session");
+    assert_eq!(
+        lines.get(9).unwrap(),
+        "                 hint: IAM must allow ssm:ResumeSession on your own sessions, arn:aws:ssm:*:*:session/${aws:userid}-*"
+    );
     assert!(lines.get(10).unwrap().starts_with("✗ end            TerminateSession is not permitted ("), "{done}");
     // The agent was told to, and did.
     bench.finish();

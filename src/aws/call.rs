@@ -12,6 +12,7 @@ use super::{
     fault::{self, Fault, Kind},
     instance_connect,
 };
+use crate::denial::{Denial, OWN_SESSIONS};
 
 /// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
 /// at most, about as long as a person waits before asking why.
@@ -55,21 +56,28 @@ impl Call<'_> {
         }
     }
 
-    /// What helps when IAM does not permit the call.
-    pub(super) fn permission(self) -> String {
+    /// What helps when the call is denied with these words.
+    pub(super) fn permission(self, said: &str) -> String {
+        let denial = Denial::read(said);
         match self {
             Self::StartSession { document } => {
-                format!("IAM must allow ssm:StartSession on the target and on document/{document}")
+                let on = match denial.resource {
+                    Some(arn) if arn.contains(":document/") => format!("the session document, {arn}"),
+                    Some(arn) if arn.contains("instance/") => format!("the node, {arn}"),
+                    _ => format!("the node and on document/{document}"),
+                };
+                denial.cure("ssm:StartSession", &on)
             }
             Self::ResumeSession | Self::TerminateSession => {
-                format!("IAM must allow ssm:{} on the session", self.operation())
+                denial.cure(&format!("ssm:{}", self.operation()), OWN_SESSIONS)
             }
             Self::DescribeInstanceInformation => {
-                "IAM must allow ssm:DescribeInstanceInformation on *; an instance id in place of a name needs no look-up"
-                    .to_owned()
+                let cure = denial.cure("ssm:DescribeInstanceInformation", "*");
+                format!("{cure}; an instance id in place of a name needs no look-up")
             }
             Self::SendSshPublicKey { user } => {
-                format!("IAM must allow ec2-instance-connect:SendSSHPublicKey on the instance, for ec2:osuser {user}")
+                let on = format!("the instance, for ec2:osuser {user}");
+                denial.cure("ec2-instance-connect:SendSSHPublicKey", &on)
             }
         }
     }

@@ -73,7 +73,9 @@ where
                 Fault { kind, error }
             }
             (None, Some(message)) => {
-                let fault = passing(message, "check the network and the region; behind a proxy, set HTTPS_PROXY");
+                let hint =
+                    "try again in a moment; check --endpoint-url if there is one: http:// or https://, host and port";
+                let fault = passing(message, hint);
                 Fault { error: fault.error.unheard(), ..fault }
             }
             (None, None) => passing(format!("{host}: {}", cause(&error)), "try again"),
@@ -115,7 +117,7 @@ impl Answer<'_> {
         let quote = self.quote();
         // Services spell the same error with and without "Exception".
         let code = self.code.trim_end_matches("Exception");
-        let late = ["expired", "not yet current"].iter().any(|word| self.message.contains(word));
+        let late = ["expired", "yet current"].iter().any(|word| self.message.contains(word));
         match (code, self.status) {
             (
                 "Throttling"
@@ -196,16 +198,18 @@ impl Answer<'_> {
                 format!("{host} wants requests to be signed{quote}"),
                 aws.credentials_hint(),
             ),
-            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => {
-                lasting(ExitStatus::Denied, format!("{operation} is not permitted{quote}"), call.permission())
-            }
+            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => lasting(
+                ExitStatus::Denied,
+                format!("{operation} is not permitted{quote}"),
+                call.permission(self.message),
+            ),
             (code, _) if code.starts_with("InvalidDocument") => lasting(
                 ExitStatus::Config,
                 format!("document {} cannot be used{quote}", call.document()),
                 "check --document-name; AWS-StartSSHSession exists in every account",
             ),
             ("InternalServerError" | "InternalFailure" | "ServiceUnavailable", _) | (_, 500..=599) => {
-                passing(format!("{host} fails with HTTP {}{quote}", self.status), "try again")
+                passing(format!("{host} fails with HTTP {}{quote}", self.status), "try again in a moment")
             }
             ("", 407) => lasting(
                 ExitStatus::Denied,
@@ -246,7 +250,7 @@ fn clock(quote: &str) -> Fault {
     lasting(
         ExitStatus::Denied,
         format!("AWS finds the time of the request wrong{quote}"),
-        "set this machine's clock: it may be at most 5 minutes off",
+        "set this machine's clock, which may be at most 5 minutes off: date -u shows it",
     )
 }
 
@@ -366,7 +370,7 @@ mod tests {
                 "User: arn:aws:iam::1:user/me is not authorized to perform: ssm:StartSession",
                 "StartSession is not permitted (AccessDeniedException: User: arn:aws:iam::1:user/me is not authorized \
                  to perform: ssm:StartSession)",
-                "IAM must allow ssm:StartSession on the target and on document/AWS-StartSSHSession",
+                "IAM must allow ssm:StartSession on the node and on document/AWS-StartSSHSession",
             ),
             (
                 sso,
@@ -382,7 +386,7 @@ mod tests {
                 "Signature expired: 20261101T000000Z is now earlier than 20261101T010000Z",
                 "AWS finds the time of the request wrong (InvalidSignatureException: Signature expired: \
                  20261101T000000Z is now earlier than 20261101T010000Z)",
-                "set this machine's clock: it may be at most 5 minutes off",
+                "set this machine's clock, which may be at most 5 minutes off: date -u shows it",
             ),
             (
                 "",

@@ -18,6 +18,8 @@ mod sessions;
 mod settings;
 
 #[cfg(test)]
+mod partitions_tests;
+#[cfg(test)]
 pub(crate) mod test_support;
 
 pub use self::{

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::error::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::url::StreamUrl;
+use crate::denial::{Denial, OWN_SESSIONS};
 use crate::error::{Error, ExitStatus};
 use crate::net::Transport;
 
@@ -16,6 +17,9 @@ const MAX_FRAME: usize = 1 << 20;
 const READ_BUFFER: usize = 16 << 10;
 /// Write buffer of the WebSocket: a few dozen messages, so that a batch costs one system call.
 const WRITE_BUFFER: usize = 64 << 10;
+
+/// The longest text of the service that a message quotes, in characters: several lines of a terminal.
+const MAX_QUOTE_CHARS: usize = 400;
 
 /// The WebSocket over a connection.
 pub(super) type Socket = WebSocketStream<Box<dyn Transport>>;
@@ -66,8 +70,39 @@ fn refused(url: &StreamUrl, cause: &WebSocketError) -> Error {
     let what = format!("{} refused the session's WebSocket: {status}", url.host());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Error::new(ExitStatus::Denied, what, "allow the IAM action ssmmessages:OpenDataChannel on your sessions")
+            let said = said(response.body().as_deref().unwrap_or_default());
+            let hint = Denial::read(&said).cure("ssmmessages:OpenDataChannel", OWN_SESSIONS);
+            let what = if said.is_empty() { what } else { format!("{what} ({said})") };
+            Error::new(ExitStatus::Denied, what, hint)
         }
-        _ => Error::new(ExitStatus::TryAgain, what, "try again in a moment"),
+        _ => Error::new(
+            ExitStatus::TryAgain,
+            what,
+            "try again in a moment; a proxy that does not let WebSockets through gives this too",
+        ),
+    }
+}
+
+/// AWS's sentence about who may not do what, if it is in the answer: in JSON or XML as a rule.
+fn said(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let sentence = text.find("User: ").and_then(|start| text.get(start..)?.split(['<', '"', '\n']).next());
+    sentence.unwrap_or_default().chars().take(MAX_QUOTE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_sentence_is_found_in_what_is_around_it() {
+        let sentence = "User: arn:aws:iam::1:user/me is not authorized to perform: ssmmessages:OpenDataChannel";
+        for body in [
+            format!("<AccessDeniedException>\n  <Message>{sentence}</Message>\n</AccessDeniedException>"),
+            format!(r#"{{"__type":"AccessDeniedException","message":"{sentence}"}}"#),
+        ] {
+            assert_eq!(said(body.as_bytes()), sentence);
+        }
+        assert_eq!(said(b"Forbidden"), "");
     }
 }

@@ -136,9 +136,23 @@ fn redirect(uri: Uri, endpoint: &str) -> Option<Uri> {
     builder.path_and_query(uri.path_and_query()?.clone()).build().ok()
 }
 
+/// Whether a host is the message gateway, or an interface endpoint of it: `ssmmessages.REGION.SUFFIX`, with `-fips` or
+/// without, and what is below that name. Others below AWS's suffixes may be any customer's.
 fn is_aws(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    AWS_SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+    AWS_SUFFIXES.iter().any(|suffix| {
+        let rest = host.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.'));
+        rest.is_some_and(|rest| is_gateway(rest.strip_suffix(".vpce").unwrap_or(rest)))
+    })
+}
+
+/// Whether a name ends in the gateway's own and a region.
+fn is_gateway(name: &str) -> bool {
+    let mut labels = name.rsplit('.');
+    let region = labels.next().unwrap_or_default();
+    // Each partition's regions have this shape; services' names that could be taken for one do not.
+    let is_region = region.split('-').count() > 2 && region.ends_with(|last: char| last.is_ascii_digit());
+    is_region && matches!(labels.next(), Some("ssmmessages" | "ssmmessages-fips"))
 }
 
 #[cfg(test)]
@@ -159,6 +173,21 @@ mod tests {
             "vpce-0abc-1234.ssmmessages.us-east-1.vpce.amazonaws.com",
             "ssmmessages.cn-north-1.amazonaws.com.cn",
             "ssmmessages.eu-west-1.api.aws",
+            "ssmmessages-fips.us-east-1.api.aws",
+            "ssmmessages.cn-northwest-1.api.amazonwebservices.com.cn",
+            "vpce-0abc-1234-cn-north-1a.ssmmessages.cn-north-1.vpce.amazonaws.com.cn",
+            "ssmmessages.us-gov-west-1.amazonaws.com",
+            "ssmmessages.us-iso-east-1.c2s.ic.gov",
+            "ssmmessages.us-iso-east-1.api.aws.ic.gov",
+            "ssmmessages.us-isob-east-1.sc2s.sgov.gov",
+            "ssmmessages.us-isob-east-1.api.aws.scloud",
+            "ssmmessages.eu-isoe-west-1.cloud.adc-e.uk",
+            "ssmmessages.eu-isoe-west-1.api.cloud-aws.adc-e.uk",
+            "ssmmessages.us-isof-south-1.csp.hci.ic.gov",
+            "ssmmessages.us-isof-south-1.api.aws.hci.ic.gov",
+            "ssmmessages.eusc-de-east-1.amazonaws.eu",
+            "ssmmessages.eusc-de-east-1.api.amazonwebservices.eu",
+            "ssmmessages.eu-west-1.amazonaws.com.",
             "SSMMESSAGES.EU-WEST-1.AMAZONAWS.COM",
         ] {
             assert!(parse(&format!("wss://{host}"), None).is_ok(), "{host}");
@@ -175,6 +204,19 @@ mod tests {
             "127.0.0.1",
             "[::1]",
             "ssmmessages.amazonaws.com@evil.example",
+            "ssmmessages.eu-west-1.amazonaws.org",
+            "ssmmessages.amazonaws.com",
+            "ssmmessages..amazonaws.com",
+            "eu-west-1.amazonaws.com",
+            "evil.eu-west-1.amazonaws.com",
+            "evilssmmessages.eu-west-1.amazonaws.com",
+            "ssmmessages.s3.amazonaws.com",
+            "ssmmessages.s3.eu-west-1.amazonaws.com",
+            "evil.execute-api.eu-west-1.amazonaws.com",
+            "ssmmessages.evil.execute-api.eu-west-1.amazonaws.com",
+            "evil.s3.eu-west-1.vpce.amazonaws.com",
+            "ssmmessages.eu-west-1.evil.vpce.amazonaws.com",
+            "ssmmessages.eu-west-1.cloud.adc-e.uk.example",
         ] {
             assert!(parse(&format!("wss://{host}"), None).is_err(), "{host}");
         }
@@ -196,15 +238,15 @@ mod tests {
         assert_eq!((url.host(), url.port()), ("::1", 8443));
         assert_eq!(url.to_string(), "wss://[::1]:8443/v1/data-channel/s-1");
         assert_eq!(url.uri().query(), Some("role=publish_subscribe&cell-number=AAE+k/N0=="));
-        assert_eq!(parse("wss://a.amazonaws.com", None).unwrap().port(), 443);
+        assert_eq!(parse("wss://ssmmessages.eu-west-1.amazonaws.com", None).unwrap().port(), 443);
         assert_eq!(parse("ws://a", Some("http://x")).unwrap().port(), 80);
     }
 
     #[test]
     fn a_presigned_url_is_seen_as_such() {
-        assert!(!parse("wss://a.amazonaws.com", None).unwrap().is_presigned());
+        assert!(!parse("wss://ssmmessages.eu-west-1.amazonaws.com", None).unwrap().is_presigned());
         for name in SIGNATURE_PARAMETERS {
-            let url = format!("wss://a.amazonaws.com/v1?role=x&{name}=y");
+            let url = format!("wss://ssmmessages.eu-west-1.amazonaws.com/v1?role=x&{name}=y");
             assert!(StreamUrl::parse(&url, None, None).unwrap().is_presigned(), "{name}");
         }
     }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::Address;
+use super::{Address, authority};
 use crate::error::{Error, ExitStatus, chain};
 
 /// A host that could not be connected to.
@@ -15,6 +15,19 @@ pub struct DialError {
     pub port: u16,
     /// What went wrong.
     pub failure: Failure,
+    /// If the host is a proxy: how it is used.
+    pub via: Option<Box<Via>>,
+}
+
+/// How a proxy is used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Via {
+    /// The scheme of its URL.
+    pub scheme: String,
+    /// The variable that names it.
+    pub setting: &'static str,
+    /// The host and port that it is to connect to.
+    pub target: String,
 }
 
 /// What went wrong.
@@ -26,10 +39,19 @@ pub enum Failure {
     TimedOut,
     /// TCP or TLS failed.
     Failed(String),
+    /// What answers does not speak TLS.
+    NoTls,
     /// Its certificate is not trusted.
     Untrusted(String),
-    /// The proxy wants a name and a password, or others.
-    ProxyPassword,
+    /// Its certificate is another host's.
+    WrongName(String),
+    /// Its certificate is too old, or too new, for this machine's clock.
+    NotNow(String),
+    /// The proxy wants a name and a password, or others than those that were given.
+    ProxyPassword {
+        /// Whether it was given some.
+        given: bool,
+    },
     /// The proxy did not let us through.
     Proxy(String),
     /// What TLS needs on this side cannot be had.
@@ -38,65 +60,89 @@ pub enum Failure {
 
 impl DialError {
     pub(super) fn new(address: &Address, failure: Failure) -> Self {
-        Self { host: address.host.clone(), port: address.port, failure }
-    }
-
-    /// A failure of, or at, the proxy at `address`.
-    pub(super) fn of_proxy(address: &Address, why: String) -> Self {
-        let failure = match why.contains("proxy authorization required") {
-            true => Failure::ProxyPassword,
-            false => Failure::Proxy(why),
-        };
-        Self::new(address, failure)
+        Self { host: address.host.clone(), port: address.port, failure, via: None }
     }
 
     /// For the user.
     pub fn explain(&self) -> Error {
-        let message = self.to_string();
         let error = match &self.failure {
             Failure::Unusable(error) => error.clone(),
-            Failure::NoAddress(_) => Error::new(
-                ExitStatus::TryAgain,
-                message,
-                "check the region and the network's DNS; behind a proxy, set HTTPS_PROXY",
-            ),
-            Failure::TimedOut | Failure::Failed(_) => Error::new(
-                ExitStatus::TryAgain,
-                message,
-                "check the network and the region; behind a proxy, set HTTPS_PROXY",
-            ),
-            // A network's login page answers in the host's place until somebody has logged in.
-            Failure::Untrusted(_) => Error::new(
-                ExitStatus::TryAgain,
-                message,
-                "if your network inspects TLS, name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE",
-            ),
-            Failure::ProxyPassword => Error::new(
-                ExitStatus::Denied,
-                message,
-                "write name and password into HTTPS_PROXY: http://NAME:PASSWORD@PROXY:PORT",
-            ),
-            Failure::Proxy(_) => Error::new(
-                ExitStatus::TryAgain,
-                message,
-                "check HTTPS_PROXY, its name and password included, and what the proxy allows; or name the host in NO_PROXY",
-            ),
+            failure => {
+                let status = match failure {
+                    Failure::ProxyPassword { .. } => ExitStatus::Denied,
+                    // A network's login page answers in the host's place until somebody has logged in.
+                    _ => ExitStatus::TryAgain,
+                };
+                Error::new(status, self.to_string(), self.hint())
+            }
         };
         error.unheard()
+    }
+
+    fn hint(&self) -> String {
+        let hint = match &self.failure {
+            Failure::Untrusted(_) => {
+                "if your network inspects TLS, name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE"
+            }
+            Failure::WrongName(_) => {
+                "check --endpoint-url and the network's DNS: whoever answers there is not the host that was asked for"
+            }
+            Failure::NotNow(_) => "check this machine's clock (date -u)",
+            failure => match &self.via {
+                Some(via) => return self.proxy_hint(via),
+                None => match failure {
+                    Failure::NoAddress(_) => "check the region and the network's DNS; behind a proxy, set HTTPS_PROXY",
+                    Failure::NoTls => "check --endpoint-url, its port, and whether it should begin with http://",
+                    _ => "check the network and the region; behind a proxy, set HTTPS_PROXY",
+                },
+            },
+        };
+        hint.to_owned()
+    }
+
+    fn proxy_hint(&self, via: &Via) -> String {
+        let Via { scheme, setting, target } = via;
+        match &self.failure {
+            Failure::ProxyPassword { given: false } => {
+                format!(
+                    "write name and password into {setting}: {scheme}://NAME:PASSWORD@{}",
+                    authority(&self.host, self.port)
+                )
+            }
+            Failure::ProxyPassword { given: true } => {
+                format!("correct name and password in {setting}; write @ as %40, : as %3A, / as %2F and % as %25 there")
+            }
+            Failure::Proxy(_) => format!("have the proxy allow {target}, or name the host in NO_PROXY to go around it"),
+            Failure::NoTls => format!("check {setting}: perhaps it should begin with http://"),
+            _ => format!("check {setting}, which names this proxy; hosts in NO_PROXY are reached without it"),
+        }
     }
 }
 
 impl fmt::Display for DialError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, failure } = self;
-        match failure {
-            Failure::NoAddress(why) => write!(formatter, "{host} cannot be found: {why}"),
-            Failure::TimedOut => write!(formatter, "{host} cannot be reached: timed out"),
-            Failure::Failed(why) => write!(formatter, "{host} cannot be reached: {why}"),
-            Failure::Untrusted(why) => write!(formatter, "the TLS certificate of {host} is not trusted ({why})"),
-            Failure::ProxyPassword => write!(formatter, "the proxy {host}:{port} wants a name and a password"),
-            Failure::Proxy(why) => write!(formatter, "the proxy {host}:{port} does not connect: {why}"),
-            Failure::Unusable(error) => write!(formatter, "{error}"),
+        let Self { host, port, failure, via } = self;
+        let at = match via {
+            Some(_) => format!("the proxy {}", authority(host, *port)),
+            None => host.clone(),
+        };
+        match (failure, via.as_deref()) {
+            (Failure::NoAddress(why), _) => write!(formatter, "{at} cannot be found: {why}"),
+            (Failure::TimedOut, Some(via)) => write!(formatter, "{at} does not connect to {}: timed out", via.target),
+            (Failure::TimedOut, None) => write!(formatter, "{at} cannot be reached: timed out"),
+            (Failure::Failed(why), _) => write!(formatter, "{at} cannot be reached: {why}"),
+            (Failure::NoTls, Some(_)) => write!(formatter, "{at} does not speak TLS"),
+            (Failure::NoTls, None) => write!(formatter, "{} does not speak TLS", authority(host, *port)),
+            (Failure::Untrusted(why), _) => write!(formatter, "the TLS certificate of {at} is not trusted ({why})"),
+            (Failure::WrongName(why), _) => write!(formatter, "the TLS certificate of {at} is not its own ({why})"),
+            (Failure::NotNow(why), _) => write!(formatter, "the TLS certificate of {at} is not valid now ({why})"),
+            (Failure::ProxyPassword { given: false }, _) => write!(formatter, "{at} wants a name and a password"),
+            (Failure::ProxyPassword { given: true }, _) => {
+                write!(formatter, "{at} does not accept the name and password")
+            }
+            (Failure::Proxy(why), Some(via)) => write!(formatter, "{at} does not connect to {}: {why}", via.target),
+            (Failure::Proxy(why), None) => write!(formatter, "{at} does not connect: {why}"),
+            (Failure::Unusable(error), _) => write!(formatter, "{error}"),
         }
     }
 }

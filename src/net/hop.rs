@@ -4,66 +4,45 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::vec::IntoIter;
+use std::{fmt, io, net::SocketAddr};
 
-use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use tokio::io::BufReader;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{Address, DialError, Failure, Transport, Trust, error};
+use crate::error::chain;
 
 /// Bytes taken from a connection at once, below TLS: more than arrive between two looks at the service's pace.
 const READ: usize = 16 << 10;
 
-/// Reaches what is to be spoken to first: as a service, since that is what proxies' connectors take.
-#[derive(Clone)]
-pub(super) struct Hop {
-    tcp: HttpConnector,
-    trust: Arc<Trust>,
+/// Connects by TCP, and by TLS if the address says so.
+pub(super) async fn reach(
+    trust: &Arc<Trust>,
+    address: &Address,
+    attempt: usize,
+) -> Result<Box<dyn Transport>, DialError> {
+    let stream = tcp(address, attempt).await?;
+    if address.encrypted { encrypt(trust, address, stream).await } else { Ok(stream) }
 }
 
-impl Hop {
-    pub(super) fn new(trust: Arc<Trust>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        // Small messages must not wait for one another.
-        tcp.set_nodelay(true);
-        Self { tcp, trust }
-    }
-
-    /// Connects by TCP.
-    pub(super) async fn tcp(mut self, address: &Address, uri: Uri) -> Result<Box<dyn Transport>, DialError> {
-        let stream = self.tcp.call(uri).await.map_err(|cause| {
-            let why = error::bottom(&cause);
-            let failure = if cause.to_string() == "dns error" { Failure::NoAddress(why) } else { Failure::Failed(why) };
-            DialError::new(address, failure)
-        })?;
-        Ok(Box::new(stream.into_inner()))
-    }
-}
-
-impl Service<Uri> for Hop {
-    type Response = TokioIo<Box<dyn Transport>>;
-    type Error = DialError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let hop = self.clone();
-        Box::pin(async move {
-            let address = Address::of(&uri).unwrap_or_else(Address::nowhere);
-            let trust = Arc::clone(&hop.trust);
-            let stream = hop.tcp(&address, uri).await?;
-            let stream = if address.encrypted { encrypt(&trust, &address, stream).await? } else { stream };
-            Ok(TokioIo::new(stream))
-        })
-    }
+/// Connects by TCP. Of the addresses that a name has, each `attempt` begins with the next.
+async fn tcp(address: &Address, attempt: usize) -> Result<Box<dyn Transport>, DialError> {
+    let mut connector = HttpConnector::new_with_resolver(Turned { resolver: GaiResolver::new(), by: attempt });
+    connector.enforce_http(false);
+    // Small messages must not wait for one another.
+    connector.set_nodelay(true);
+    let stream = connector.call(address.uri()?).await.map_err(|cause| {
+        let why = error::bottom(&cause);
+        let unknown = chain(&cause).any(|cause| cause.is::<Unresolved>());
+        DialError::new(address, if unknown { Failure::NoAddress(why) } else { Failure::Failed(why) })
+    })?;
+    Ok(Box::new(stream.into_inner()))
 }
 
 /// Speaks TLS with the host of `address` over `stream`.
@@ -75,14 +54,81 @@ pub(super) async fn encrypt(
     let failed = |failure| DialError::new(address, failure);
     let config = trust.client_config().map_err(|cause| failed(Failure::Unusable(cause)))?;
     let name =
-        ServerName::try_from(address.host.clone()).map_err(|cause| failed(Failure::Untrusted(cause.to_string())))?;
+        ServerName::try_from(address.host.clone()).map_err(|cause| failed(Failure::Failed(cause.to_string())))?;
     // rustls reads 4 KiB at a time; the operating system is asked for more at once.
     let stream = BufReader::with_capacity(READ, stream);
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|cause| {
         failed(match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(why)) => Failure::Untrusted(why.to_string()),
+            Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
+            Some(rustls::Error::InvalidMessage(_)) => Failure::NoTls,
             _ => Failure::Failed(error::bottom(&cause)),
         })
     })?;
     Ok(Box::new(stream))
+}
+
+/// What is wrong with a certificate: each kind has a cure of its own.
+fn of_certificate(why: &CertificateError) -> Failure {
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
+    match why {
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => Failure::NotNow(why.to_string()),
+        NotValidForName | NotValidForNameContext { .. } => Failure::WrongName(why.to_string()),
+        _ => Failure::Untrusted(why.to_string()),
+    }
+}
+
+/// Names resolved by the system, their addresses turned by some places: whoever tries again beside an attempt that hangs
+/// must not hang at the same address.
+#[derive(Clone)]
+struct Turned {
+    resolver: GaiResolver,
+    by: usize,
+}
+
+/// The system knows no address.
+#[derive(Debug)]
+struct Unresolved(io::Error);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
+impl Service<Name> for Turned {
+    type Response = IntoIter<SocketAddr>;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.resolver.poll_ready(context).map_err(Unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let (resolving, by) = (self.resolver.call(name), self.by);
+        Box::pin(async move { Ok(turned(resolving.await.map_err(Unresolved)?.collect(), by).into_iter()) })
+    }
+}
+
+fn turned(mut addresses: Vec<SocketAddr>, by: usize) -> Vec<SocketAddr> {
+    let by = by.checked_rem(addresses.len()).unwrap_or_default();
+    addresses.rotate_left(by);
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_attempt_begins_with_the_next_address() {
+        let addresses: Vec<SocketAddr> = ["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"].map(|a| a.parse().unwrap()).into();
+        let first = |by| turned(addresses.clone(), by).first().unwrap().to_string();
+        assert_eq!([0, 1, 2, 3].map(first), ["[::1]:1", "127.0.0.1:1", "127.0.0.2:1", "[::1]:1"]);
+        assert!(turned(Vec::new(), 1).is_empty());
+    }
 }

@@ -554,8 +554,9 @@ pub(crate) fn port_refused(output: &str) -> Error {
     Error::new(ExitStatus::Unavailable, what, hint)
 }
 
-/// The service's text as the end of a sentence.
+/// The service's text as the end of a sentence, without the line `----------ERROR-------` that agents put above it.
 fn detail(output: &str) -> String {
-    let text = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = output.split_whitespace().filter(|word| !word.starts_with("-----"));
+    let text = words.collect::<Vec<_>>().join(" ");
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -325,6 +325,7 @@ impl Arguments {
             },
             accept_unsigned: self.accept_unsigned,
             tls: self.tls,
+            host_names: Vec::new(),
             ca_pem_path: self.ca_file.clone(),
             stream_host: self.stream_host.clone(),
             presigned_urls: self.presigned_urls,

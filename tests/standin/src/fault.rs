@@ -100,6 +100,8 @@ pub enum ApiFault {
     EmptyToken,
     /// The connection is closed without an answer.
     HangUp,
+    /// This status, with this error's name and message; with an empty name the message is the whole body, and no JSON.
+    Says(u16, String, String),
 }
 
 /// Which calls fail. `OpenDataChannel` stands for the upgrade of the WebSocket.
@@ -206,6 +208,13 @@ impl std::str::FromStr for ApiFault {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once(':').unwrap_or((text, ""));
+        let says = || -> Result<Self, String> {
+            let mut parts = value.splitn(3, ':');
+            let status = parts.next().unwrap_or_default();
+            let status = status.parse().map_err(|_| format!("{status:?} is no HTTP status"))?;
+            let mut text = || parts.next().unwrap_or_default().to_owned();
+            Ok(Self::Says(status, text(), text()))
+        };
         Ok(match name {
             "access-denied" => Self::AccessDenied,
             "throttling" => Self::Throttling,
@@ -219,6 +228,7 @@ impl std::str::FromStr for ApiFault {
             "slow" => Self::Slow(parse_duration(value)?),
             "empty-token" => Self::EmptyToken,
             "hang-up" => Self::HangUp,
+            "says" => says()?,
             _ => return Err(format!("no failure of the API is called {name:?}")),
         })
     }
@@ -274,5 +284,8 @@ mod tests {
         assert_eq!((rule.fault, rule.skip, rule.times), (ApiFault::ExpiredToken, 0, u32::MAX));
         let rule: ApiRule = "StartSession=slow:3s".parse().unwrap();
         assert_eq!(rule.fault, ApiFault::Slow(Duration::from_secs(3)));
+        let rule: ApiRule = "StartSession=says:400:InvalidDocument:Document: none".parse().unwrap();
+        assert_eq!(rule.fault, ApiFault::Says(400, "InvalidDocument".into(), "Document: none".into()));
+        assert!("StartSession=says:no".parse::<ApiRule>().is_err());
     }
 }

@@ -83,10 +83,7 @@ async fn upgrade(
             None
         }
         Some(ApiFault::HangUp) => return Err(HangUp),
-        Some(ApiFault::ServerError) => Some(StatusCode::INTERNAL_SERVER_ERROR),
-        Some(ApiFault::Unavailable) => Some(StatusCode::SERVICE_UNAVAILABLE),
-        Some(ApiFault::Throttling) => Some(StatusCode::TOO_MANY_REQUESTS),
-        Some(_) => Some(StatusCode::FORBIDDEN),
+        Some(fault) => Some(refusal(&fault)),
         None => None,
     };
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
@@ -112,8 +109,8 @@ async fn upgrade(
     let Ok((id, _)) = verdict else {
         return Ok(plain(StatusCode::FORBIDDEN, "text/plain", "Forbidden"));
     };
-    if let Some(status) = refused {
-        return Ok(plain(status, "text/plain", "refused"));
+    if let Some((status, body)) = refused {
+        return Ok(plain(status, "text/plain", body));
     }
     let (Some(key), Ok(tcp)) = (key, tcp.try_clone()) else {
         return Ok(plain(StatusCode::BAD_REQUEST, "text/plain", "Bad Request"));
@@ -134,6 +131,20 @@ async fn upgrade(
         out.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     }
     Ok(response)
+}
+
+/// How the upgrade is refused.
+fn refusal(fault: &ApiFault) -> (StatusCode, String) {
+    let status = match fault {
+        ApiFault::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+        ApiFault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ApiFault::Throttling => StatusCode::TOO_MANY_REQUESTS,
+        ApiFault::Says(status, _, body) => {
+            return (StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), body.clone());
+        }
+        _ => StatusCode::FORBIDDEN,
+    };
+    (status, "refused".to_owned())
 }
 
 async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {

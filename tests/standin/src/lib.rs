@@ -41,7 +41,7 @@ mod session;
 mod shared;
 pub mod sigv4;
 mod socket;
-mod tls;
+pub mod tls;
 
 pub use agent::{Agent, AgentConfig, AgentEvent};
 pub use fault::{ApiFault, ApiRule, Fault, Scheduled, When};

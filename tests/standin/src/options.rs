@@ -99,6 +99,8 @@ pub struct Options {
     pub accept_unsigned: bool,
     /// Serve TLS with a throw-away certificate for localhost, 127.0.0.1 and ::1.
     pub tls: bool,
+    /// Host names that the certificate is for besides.
+    pub host_names: Vec<String>,
     /// Where the PEM of the throw-away authority is written; a file in the temporary folder when `None`.
     pub ca_pem_path: Option<PathBuf>,
     /// `host:port` that stream URLs name instead of the listening address.
@@ -165,6 +167,7 @@ impl Default for Options {
             },
             accept_unsigned: false,
             tls: false,
+            host_names: Vec::new(),
             ca_pem_path: None,
             stream_host: None,
             presigned_urls: false,

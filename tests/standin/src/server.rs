@@ -107,12 +107,12 @@ impl Server {
         }
         let address = listener.local_addr()?;
         let (acceptor, ca_pem_path) = if options.tls {
-            let (acceptor, pem) = tls::acceptor()?;
+            let issued = tls::issue(&options.host_names)?;
             let path = options.ca_pem_path.clone().unwrap_or_else(|| {
                 std::env::temp_dir().join(format!("standin-ca-{}-{}.pem", std::process::id(), address.port()))
             });
-            std::fs::write(&path, pem)?;
-            (Some(acceptor), Some(path))
+            std::fs::write(&path, &issued.authority_pem)?;
+            (Some(issued.acceptor()?), Some(path))
         } else {
             (None, None)
         };

@@ -404,15 +404,16 @@ fn validation(member: &str, rule: &str) -> ApiError {
 }
 
 fn fault_error(fault: &ApiFault, operation: &str, request: &Value) -> ApiError {
-    let resource = ["Target", "SessionId", "InstanceId"].into_iter().find_map(|name| text(request, name));
     let service = if operation == instance_connect::OPERATION { "ec2-instance-connect" } else { "ssm" };
-    let target = resource.unwrap_or_else(|| "arn:aws:ssm:us-east-1:111122223333:*".to_owned());
+    let target = ["Target", "SessionId", "InstanceId"].into_iter().find_map(|name| text(request, name));
+    let resource = resource(request);
+    let target = target.unwrap_or_else(|| resource.clone());
     match fault {
         ApiFault::AccessDenied => ApiError::client(
             "AccessDeniedException",
             format!(
                 "User: arn:aws:iam::111122223333:user/standin is not authorized to perform: {service}:{operation} on \
-                 resource: {target} because no identity-based policy allows the {service}:{operation} action"
+                 resource: {resource} because no identity-based policy allows the {service}:{operation} action"
             ),
         ),
         ApiFault::Throttling => ApiError::client("ThrottlingException", "Rate exceeded"),
@@ -420,15 +421,34 @@ fn fault_error(fault: &ApiFault, operation: &str, request: &Value) -> ApiError {
         ApiFault::ExpiredToken => {
             ApiError::client("ExpiredTokenException", "The security token included in the request is expired")
         }
-        ApiFault::InvalidDocument => ApiError::client("InvalidDocument", "Document does not exist."),
+        ApiFault::InvalidDocument => {
+            let name = text(request, "DocumentName").unwrap_or_default();
+            ApiError::client("InvalidDocument", format!("Document with name {name} does not exist."))
+        }
         ApiFault::DoesNotExist => {
             ApiError::client("DoesNotExistException", format!("Session {target} does not exist or has ended."))
         }
         ApiFault::Forbidden => ApiError::with_status(403, "Forbidden", "Forbidden"),
         ApiFault::Unavailable => ApiError::with_status(503, "", "Service Unavailable"),
+        ApiFault::Says(status, kind, message) => ApiError::with_status(*status, kind, message),
         ApiFault::ServerError | ApiFault::Slow(_) | ApiFault::EmptyToken | ApiFault::HangUp => {
             ApiError::with_status(500, "InternalServerError", "An error occurred on the server side.")
         }
+    }
+}
+
+/// The ARN that a request is about, as AWS names it in a denial.
+fn resource(request: &Value) -> String {
+    let node = |id: String| match id.starts_with("mi-") {
+        true => format!("arn:aws:ssm:us-east-1:111122223333:managed-instance/{id}"),
+        false => format!("arn:aws:ec2:us-east-1:111122223333:instance/{id}"),
+    };
+    if let Some(id) = text(request, "Target").or_else(|| text(request, "InstanceId")) {
+        return node(id);
+    }
+    match text(request, "SessionId") {
+        Some(id) => format!("arn:aws:ssm:us-east-1:111122223333:session/{id}"),
+        None => "arn:aws:ssm:us-east-1:111122223333:*".to_owned(),
     }
 }
 

@@ -1,16 +1,11 @@
 //! What is said when there are no credentials, or not the right ones: each text in full.
 
-use fixtures::standin::{ApiFault, ApiRule, IdentityOptions, Options};
-use fixtures::{Account, Bench, Done, HOST, KEYS, Setup, refused_port};
+use fixtures::standin::IdentityOptions;
+use fixtures::{Account, HOST, KEYS, refused_port};
+
+use super::says;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/ops";
-
-#[track_caller]
-fn says(done: Done, code: i32, message: &str, hint: &str) {
-    let done = done.code(code);
-    assert_eq!(done.stderr, format!("ssm-proxy: {HOST}: {message}\n  hint: {hint}\n"), "{done}");
-    assert!(done.stdout.is_empty(), "{done}");
-}
 
 fn unreachable() -> String {
     let refused = std::io::Error::from(rustix::io::Errno::CONNREFUSED);
@@ -62,21 +57,6 @@ fn half_a_key_pair() {
         "set aws_secret_access_key of profile ops too",
     );
     account.finish();
-}
-
-#[test]
-fn an_expired_token() {
-    let rule =
-        ApiRule { operation: "StartSession".to_owned(), fault: ApiFault::ExpiredToken, skip: 0, times: u32::MAX };
-    let bench =
-        Bench::with(Setup { standin: Options { api_rules: vec![rule], ..Options::default() }, ..Setup::default() });
-    says(
-        bench.proxy().arg(HOST).run(),
-        77,
-        "the AWS credentials have expired (ExpiredTokenException: The security token included in the request is expired)",
-        "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name a profile with --profile",
-    );
-    bench.finish();
 }
 
 /// Where the access token of `[sso-session corp]` is kept.

@@ -156,7 +156,7 @@ fn a_push_that_is_denied_leaves_no_session() {
         format!(
             "ssm-proxy: {HOST}: SendSSHPublicKey is not permitted (AccessDeniedException: User: \
              arn:aws:iam::111122223333:user/standin is not authorized to perform: \
-             ec2-instance-connect:SendSSHPublicKey on resource: {HOST} because no identity-based policy allows the \
+             ec2-instance-connect:SendSSHPublicKey on resource: arn:aws:ec2:us-east-1:111122223333:instance/{HOST} because no identity-based policy allows the \
              ec2-instance-connect:SendSSHPublicKey action)\n  hint: IAM must allow \
              ec2-instance-connect:SendSSHPublicKey on the instance, for ec2:osuser ec2-user\n"
         )

@@ -113,12 +113,12 @@ async fn start(
     tokio::select! {
         session = &mut starting => return session.map(|session| (session, false)),
         signal = signals.end(report) => tracing::info!(signal, "ending"),
-        () = sleep_until(deadline) => return Err(not_connected_in_time("StartSession was not answered")),
+        () = sleep_until(deadline) => return Err(not_answered_in_time()),
     }
     hurry.notify_one();
     match timeout(limits::FAREWELL, starting).await {
         Ok(session) => session.map(|session| (session, true)),
-        Err(_) => Err(not_connected_in_time("StartSession was not answered")),
+        Err(_) => Err(not_answered_in_time()),
     }
 }
 
@@ -506,7 +506,7 @@ impl<'a> Tunnel<'a> {
     fn settle_connect(&self, now: Instant) -> Result<Option<Instant>, Outcome> {
         match self.connect_deadline {
             Some(deadline) if deadline <= now => {
-                let result = Err(not_connected_in_time("the session's handshake was not completed"));
+                let result = Err(not_connected_in_time());
                 Err(Outcome { over: false, result })
             }
             deadline => Ok(deadline),
@@ -531,9 +531,14 @@ fn broken(what: String) -> Error {
     Error::new(ExitStatus::Broken, what, "connect again; -v shows what happened before")
 }
 
-fn not_connected_in_time(what: &str) -> Error {
+fn not_answered_in_time() -> Error {
+    let hint = "check the network; behind a proxy, set HTTPS_PROXY; --connect-timeout allows more time";
+    Error::new(ExitStatus::TryAgain, "StartSession was not answered in time", hint)
+}
+
+fn not_connected_in_time() -> Error {
     let hint = "check the target's agent and the network, or allow more time with --connect-timeout";
-    Error::new(ExitStatus::TryAgain, format!("{what} in time"), hint)
+    Error::new(ExitStatus::TryAgain, "the session's handshake was not completed in time", hint)
 }
 
 /// The session is of a kind that cannot carry SSH.

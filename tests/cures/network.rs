@@ -63,7 +63,7 @@ fn a_server_that_takes_the_connection_and_says_nothing() {
         hasty.ended(),
         75,
         "StartSession was not answered in time",
-        "check the target's agent and the network, or allow more time with --connect-timeout",
+        "check the network; behind a proxy, set HTTPS_PROXY; --connect-timeout allows more time",
     );
     says(tls.ended(), 75, "127.0.0.1 cannot be reached: timed out", NETWORK);
     says(http.ended(), 75, "127.0.0.1 does not answer", "try again; behind a proxy, set HTTPS_PROXY");

@@ -36,6 +36,8 @@ package() {
     brew:ssh | brew:ssh-keygen | brew:sshd) echo openssh ;;
     *:sshd) echo openssh-server ;;
     apt-get:tinyproxy) echo tinyproxy-bin ;;
+    apt-get:man | dnf:man) echo man-db ;;
+    apt-get:groff | dnf:groff) echo groff-base ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
     apt-get:cc) echo gcc libc6-dev ;;

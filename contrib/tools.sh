@@ -39,6 +39,9 @@ package() {
     apt-get:tinyproxy) echo tinyproxy-bin ;;
     apt-get:stunnel) echo stunnel4 ;;
     apt-get:nss_wrapper) echo libnss-wrapper ;;
+    apt-get:man | dnf:man) echo man-db ;;
+    apt-get:groff | dnf:groff) echo groff-base ;;
+    apt-get:dpkg-shlibdeps) echo dpkg-dev ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
     apt-get:cc) echo gcc libc6-dev ;;
@@ -152,6 +155,19 @@ need_rust() {
   found=$(rustc --version | cut -d ' ' -f 2)
   [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -t . -k1,1n -k2,2n -k3,3n | head -n 1)" = "$wanted" ] ||
     fail "Rust $found is too old: $wanted is needed. Update it with:  rustup update stable"
+}
+
+# need_cargo_tool NAME VERSION: this version of a program of crates.io, kept where cargo builds and put on the PATH. Built
+# without optimisation: it is to be there soon.
+need_cargo_tool() {
+  local folder
+  folder=$(target_folder)/tools
+  case :$PATH: in *":$folder/bin:"*) ;; *) PATH=$folder/bin:$PATH ;; esac
+  case $("$1" --version 2>/dev/null) in
+    "$2" | "$1 $2" | "$1 $2 "*) return 0 ;;
+  esac
+  say "Installing $1 $2 into $folder (cargo install --locked --debug $1@$2)"
+  cargo install --quiet --locked --debug --root "$folder" "$1@$2" || fail "That failed. Run it yourself to see why."
 }
 
 # target_folder: where cargo builds.

@@ -1,0 +1,126 @@
+//! The packages that contrib/package makes, as tests/run has made them: the .deb is installed on this machine, used and
+//! removed. That takes root, and dpkg, so tests/run runs these where they are and says so where not.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its files cannot be read")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fixtures::{Bench, Done, HOST, Setup, Tool};
+
+/// What every package has, wherever it puts it.
+const CONTENTS: [&str; 9] = [
+    "ssm-proxy",
+    "ssm-proxy.1",
+    "ssm-proxy.bash",
+    "_ssm-proxy",
+    "ssm-proxy.fish",
+    "THIRD-PARTY",
+    "README.md",
+    "ssh_config.example",
+    "iam-policy.json",
+];
+
+/// The package whose name ends so; there is one.
+fn package(end: &str) -> PathBuf {
+    let folder = std::env::var_os("PACKAGES").expect("tests/run sets PACKAGES to where it has made them");
+    let files = fs::read_dir(folder).expect("contrib/package has made the folder");
+    let mut found: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    found.retain(|path| path.to_string_lossy().ends_with(end));
+    let [only] = found.as_slice() else { panic!("not one package that ends in {end}: {found:?}") };
+    only.clone()
+}
+
+fn tool(program: &str) -> Tool {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    Tool::new(program).env("PATH", path).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn dpkg(action: &str, what: impl AsRef<Path>) -> Done {
+    tool("dpkg").arg(action).arg(what.as_ref()).run()
+}
+
+/// Fails unless each thing is in a list of paths, under its own name or packed by gzip.
+#[track_caller]
+fn has_contents(list: &str, bash_completion: &str) {
+    let names: BTreeSet<&str> =
+        list.lines().filter_map(|path| path.trim_end_matches(".gz").rsplit('/').next()).collect();
+    for name in CONTENTS {
+        let is_there = names.contains(name) || name == "ssm-proxy.bash" && list.contains(bash_completion);
+        assert!(is_there, "{name} is not in the package: {list}");
+    }
+}
+
+/// Removes the package even if the test fails.
+struct Installed;
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        drop(dpkg("--purge", "ssm-proxy"));
+    }
+}
+
+#[test]
+#[ignore = "installs a package: tests/run package, as root"]
+fn the_deb_is_installed_used_and_removed() {
+    let before = tool("dpkg-query").args(["--show", "ssm-proxy"]).run();
+    assert!(!before.status.success(), "ssm-proxy is installed here, and this test would remove it: {before}");
+    let done = dpkg("--install", package(".deb")).ok();
+    let installed = Installed;
+    let list = dpkg("--listfiles", "ssm-proxy").ok().text();
+    has_contents(&list, "/usr/share/bash-completion/completions/ssm-proxy\n");
+    assert!(list.contains("/usr/share/doc/ssm-proxy/copyright\n"), "{done}{list}");
+
+    let version = tool("/usr/bin/ssm-proxy").arg("--version").run().ok().text();
+    assert_eq!(version, concat!("ssm-proxy ", env!("CARGO_PKG_VERSION"), "\n"));
+    let page = tool("man").args(["-w", "ssm-proxy"]).run().ok().text();
+    assert_eq!(page, "/usr/share/man/man1/ssm-proxy.1.gz\n");
+    let example = "/usr/share/doc/ssm-proxy/examples/ssh_config.example";
+    let options = tool("ssh").args(["-F", example, "-G", HOST]).run().ok().text();
+    assert!(options.contains("proxycommand ssm-proxy %h %p\n"), "{options}");
+
+    let bench = Bench::with(Setup { proxy_command: "/usr/bin/ssm-proxy %h %p", ..Setup::default() });
+    assert_eq!(bench.ssh().args([HOST, "echo in"]).run().ok().text(), "in\n");
+    bench.finish();
+
+    drop(dpkg("--purge", "ssm-proxy").ok());
+    std::mem::forget(installed);
+    let left: Vec<_> = list.lines().filter(|path| path.contains("ssm-proxy") && Path::new(path).exists()).collect();
+    assert_eq!(left, Vec::<&str>::new(), "left behind");
+}
+
+#[test]
+#[ignore = "looks into packages: tests/run package, as root"]
+fn the_rpm_has_the_same_contents_and_needs_no_more_than_a_libc() {
+    let query = |what: &str| tool("rpm").args(["--query", what, "--package"]).arg(package(".rpm")).run().ok().text();
+    has_contents(&query("--list"), "/usr/share/bash-completion/completions/ssm-proxy\n");
+    let requires = query("--requires");
+    let others: Vec<_> = requires
+        .lines()
+        .filter(|line| {
+            !["libc.so.6(", "libm.so.6(", "libgcc_s.so.1(", "ld-linux", "rpmlib("]
+                .iter()
+                .any(|own| line.starts_with(own))
+        })
+        .filter(|line| *line != "rtld(GNU_HASH)")
+        .collect();
+    assert_eq!(others, Vec::<&str>::new(), "{requires}");
+}
+
+#[test]
+#[ignore = "looks into packages: tests/run package, as root"]
+fn the_archive_runs_where_it_is_unpacked() {
+    let archive = package(".tar.gz");
+    let list = tool("tar").arg("-tzf").arg(&archive).run().ok().text();
+    has_contents(&list, "/completions/ssm-proxy.bash\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let unpack = tool("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path());
+    drop(unpack.run().ok());
+    let inside = list.split('/').next().expect("a folder");
+    let program = folder.path().join(inside).join("ssm-proxy");
+    drop(tool(&program.to_string_lossy()).arg("--version").run().ok());
+    let checksum = fs::read_to_string(format!("{}.sha256", archive.display())).expect("its checksum beside it");
+    let sum = tool("sha256sum").arg(&archive).run().ok().text();
+    assert_eq!(checksum.split(' ').next(), sum.split(' ').next());
+}

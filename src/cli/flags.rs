@@ -127,7 +127,7 @@ pub(super) struct Flags {
         conflicts_with_all = ["check", "port", "target"],
         long_help = "Print entries for ~/.ssh/config, or for a file that it includes: for each HOST, for all ids without one, \
             and with --list for each node of the list, with its id, region and profile. They have the options that are given \
-            beside this one, and log in as --user."
+            beside this one; what --user names becomes their User."
     )]
     print_ssh_config: Option<Vec<String>>,
 

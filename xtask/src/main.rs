@@ -53,7 +53,7 @@ fn definition() -> Command {
         let hint = match argument.get_value_names().unwrap_or_default() {
             [name] => match name.as_str() {
                 "HOST" => ValueHint::Hostname,
-                "PUBKEY" => ValueHint::FilePath,
+                "PUBKEY" | "PATH" => ValueHint::FilePath,
                 "URL" => ValueHint::Url,
                 "USER" => ValueHint::Username,
                 _ => return argument,

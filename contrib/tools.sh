@@ -38,6 +38,7 @@ package() {
     *:sshd) echo openssh-server ;;
     apt-get:tinyproxy) echo tinyproxy-bin ;;
     apt-get:stunnel) echo stunnel4 ;;
+    apt-get:musl-gcc) echo musl-tools ;;
     apt-get:nss_wrapper) echo libnss-wrapper ;;
     apt-get:man | dnf:man) echo man-db ;;
     apt-get:groff | dnf:groff) echo groff-base ;;
@@ -163,8 +164,9 @@ need_cargo_tool() {
   local folder
   folder=$(target_folder)/tools
   case :$PATH: in *":$folder/bin:"*) ;; *) PATH=$folder/bin:$PATH ;; esac
-  case $("$1" --version 2>/dev/null) in
-    "$2" | "$1 $2" | "$1 $2 "*) return 0 ;;
+  # Some know their version only as cargo calls them.
+  case $({ "$1" --version || "$1" "${1#cargo-}" --version; } 2>/dev/null) in
+    "$2" | "$1 $2" | "$1 $2 "* | "$1"-*" $2") return 0 ;;
   esac
   say "Installing $1 $2 into $folder (cargo install --locked --debug $1@$2)"
   cargo install --quiet --locked --debug --root "$folder" "$1@$2" || fail "That failed. Run it yourself to see why."

@@ -1,6 +1,6 @@
 //! What the documents name is there: tests, files, and the headings that links lead to.
 
-#![allow(clippy::expect_used, reason = "a test ends where a document cannot be read")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where a document cannot be read")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,8 @@ fn missing(path: &Path, code: &str) -> Option<String> {
 fn runs(name: &str) -> bool {
     let is_file =
         [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")].iter().any(|file| root().join(file).is_file());
-    name.starts_with('-') || name.bytes().all(|byte| byte.is_ascii_uppercase())
+    name.starts_with('-')
+        || name.bytes().all(|byte| byte.is_ascii_uppercase())
         || is_file
         || test_files(&root().join("tests")).any(|text| tests(&text).any(|test| test.contains(name)))
 }

@@ -22,6 +22,8 @@ find_sshd() {
 has() {
   case $1 in
     sshd) find_sshd >/dev/null ;;
+    # The compiler of Windows is on nobody's PATH; cargo finds it.
+    cc) command -v cc >/dev/null || case $(uname) in MINGW* | MSYS*) true ;; *) false ;; esac ;;
     nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so true 2>&1 | grep -q . ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
@@ -172,7 +174,9 @@ need_cargo_tool() {
   cargo install --quiet --locked --debug --root "$folder" "$1@$2" || fail "That failed. Run it yourself to see why."
 }
 
-# target_folder: where cargo builds.
+# target_folder: where cargo builds. On Windows bash and its PATH want it in a form of their own.
 target_folder() {
-  cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+  local folder
+  folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/; s/\\\\/\//g')
+  if has cygpath; then cygpath -u "$folder"; else say "$folder"; fi
 }

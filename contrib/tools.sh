@@ -22,6 +22,8 @@ find_sshd() {
 has() {
   case $1 in
     sshd) find_sshd >/dev/null ;;
+    # The compiler of Windows is on nobody's PATH; cargo finds it.
+    cc) command -v cc >/dev/null || case $(uname) in MINGW* | MSYS*) true ;; *) false ;; esac ;;
     nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so true 2>&1 | grep -q . ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
@@ -38,6 +40,7 @@ package() {
     *:sshd) echo openssh-server ;;
     apt-get:tinyproxy) echo tinyproxy-bin ;;
     apt-get:stunnel) echo stunnel4 ;;
+    apt-get:musl-gcc) echo musl-tools ;;
     apt-get:nss_wrapper) echo libnss-wrapper ;;
     apt-get:man | dnf:man) echo man-db ;;
     apt-get:groff | dnf:groff) echo groff-base ;;
@@ -163,14 +166,17 @@ need_cargo_tool() {
   local folder
   folder=$(target_folder)/tools
   case :$PATH: in *":$folder/bin:"*) ;; *) PATH=$folder/bin:$PATH ;; esac
-  case $("$1" --version 2>/dev/null) in
-    "$2" | "$1 $2" | "$1 $2 "*) return 0 ;;
+  # Some know their version only as cargo calls them.
+  case $({ "$1" --version || "$1" "${1#cargo-}" --version; } 2>/dev/null) in
+    "$2" | "$1 $2" | "$1 $2 "* | "$1"-*" $2") return 0 ;;
   esac
   say "Installing $1 $2 into $folder (cargo install --locked --debug $1@$2)"
   cargo install --quiet --locked --debug --root "$folder" "$1@$2" || fail "That failed. Run it yourself to see why."
 }
 
-# target_folder: where cargo builds.
+# target_folder: where cargo builds. On Windows bash and its PATH want it in a form of their own.
 target_folder() {
-  cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+  local folder
+  folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/; s/\\\\/\//g')
+  if has cygpath; then cygpath -u "$folder"; else say "$folder"; fi
 }

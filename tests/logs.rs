@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fixtures::standin::{Fault, Options, Scheduled, When};
-use fixtures::{Bench, HOST, Setup, Signal, noise};
+use fixtures::{Account, Bench, HOST, ISSUED, Setup, Signal, noise};
 
 /// Fails unless these parts are in `text`, in this order.
 #[track_caller]
@@ -123,4 +123,25 @@ fn a_signal_shows_the_summary_at_once() {
     let done = proxy.ended().ok();
     assert_eq!(done.stderr.lines().count(), 1, "the session goes on, and nothing else is said: {done}");
     bench.finish();
+}
+
+/// Everything that is logged, of a session that is also resumed: neither credentials, nor the session's token, nor the
+/// query and the signature of its connection.
+#[test]
+fn neither_credentials_nor_tokens_are_logged() {
+    let account = Account::open(&format!("[default]\n{ISSUED}"));
+    let mut proxy = account.proxy().args(["-vv", HOST]).start();
+    proxy.expect_stdout("SSH-2.0-");
+    account.bench().fault(Fault::Drop);
+    proxy.expect_stderr("session resumed");
+    proxy.close_stdin();
+    let log = proxy.ended().ok().stderr;
+    for secret in ISSUED.lines().filter_map(|line| line.split_once(" = ")).map(|(_, secret)| secret).skip(1) {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+    assert!(!log.contains("cell-number") && !log.contains("Signature"), "{log}");
+    // The stand-in's tokens are 192 digits, signatures 64.
+    let longest = log.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max();
+    assert!(longest.is_some_and(|longest| longest < 64), "{log}");
+    account.finish();
 }

@@ -1,5 +1,8 @@
 //! Everywhere that the AWS CLI finds credentials they are found here too, each against a local endpoint.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use fixtures::standin::IdentityOptions;
 use fixtures::{Account, HOST, ISSUED, KEYS, Tool};
 
@@ -42,6 +45,11 @@ fn sso_token(token: &str, expires: &str) -> String {
 /// Operations that the account was asked for.
 fn asked(account: &Account) -> Vec<String> {
     account.identity().calls().into_iter().map(|call| call.operation).collect()
+}
+
+/// Who may do what with a file.
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[test]
@@ -210,7 +218,8 @@ fn iam_identity_center_renews_its_token() {
     let token = account.write(SESSION_TOKEN, &sso_token("an-old-token", PAST));
     let _ = account.proxy().args(["--profile", "ops", HOST]).run().ok();
     assert_eq!(asked(&account), ["CreateToken", "GetRoleCredentials"]);
-    assert!(std::fs::read_to_string(token).unwrap().contains("an-access-token"));
+    assert!(std::fs::read_to_string(&token).unwrap().contains("an-access-token"));
+    assert_eq!(mode(&token), 0o600, "a renewed token is its owner's alone, whatever it was before");
     account.finish();
 }
 
@@ -274,9 +283,10 @@ fn a_session_of_aws_login() {
     account.write(LOGIN_TOKEN, &token(&issued.access_key_id, FUTURE));
     let _ = account.proxy().arg(HOST).run().ok();
     assert_eq!(asked(&account), [""; 0]);
-    account.write(LOGIN_TOKEN, &token("ASIAOLD", PAST));
+    let renewed = account.write(LOGIN_TOKEN, &token("ASIAOLD", PAST));
     let _ = account.proxy().arg(HOST).run().ok();
     assert_eq!(asked(&account), ["CreateOAuth2Token"]);
+    assert_eq!(mode(&renewed), 0o600, "a renewed token is its owner's alone, whatever it was before");
     account.finish();
 }
 

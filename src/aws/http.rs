@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use http::Uri;
+use http_body_util::Limited;
 use hyper_util::{
     client::legacy::{
         Client,
@@ -36,6 +37,8 @@ use crate::net::{Address, CONNECT_TIMEOUT, Dialer, NO_LIMIT, Transport};
 /// How long a connection is kept for the next call: one call often follows another, but one that has long been idle
 /// may be cut without a sign, and the call would wait for it in vain.
 const KEEP: Duration = Duration::from_secs(5);
+/// The largest answer that is read, in bytes. The largest that AWS gives, a page of 50 nodes, has some 50 kB.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// An HTTP client that makes nothing before the first request.
 #[derive(Clone, Debug)]
@@ -103,7 +106,7 @@ async fn send(
         }
     };
     let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
-    HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+    HttpResponse::try_from(answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER))))
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
@@ -144,10 +147,10 @@ impl Connection for Box<dyn Transport> {
     }
 }
 
-/// The host of a URL, without its port.
+/// The host of a URL, without its port, and without a name and password before it.
 pub(super) fn host_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
@@ -204,6 +207,7 @@ mod tests {
             ("http://127.0.0.1:4566", Some("127.0.0.1")),
             ("http://[::1]:4566/x?y", Some("[::1]")),
             ("http://[fd00:ec2::254]/latest", Some("[fd00:ec2::254]")),
+            ("https://me:secret@ssm.example:8443/", Some("ssm.example")),
             ("https://", None),
             ("ssm", None),
         ] {

@@ -7,11 +7,19 @@ use clap::{ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueSource
 const LEFT_OUT: [&str; 10] =
     ["print_ssh_config", "list", "output", "host", "port", "target", "user", "region", "profile", "color"];
 
+/// What an entry has of these, though the rest of it is made elsewhere.
+const OF_AN_ENTRY: [&str; 3] = ["region", "profile", "user"];
+
 /// The options as words of a shell's line, with what ssh_config takes for a token written so that it is none.
 ///
 /// # Errors
-/// A value that no line can hold.
+/// A value that no line can hold, or a user who is no word.
 pub(super) fn options(command: &mut Command, matches: &ArgMatches) -> Result<Vec<String>, clap::Error> {
+    let value = |id| matches.get_one::<String>(id).map_or("", String::as_str);
+    if value("user").contains([' ', '"']) {
+        return Err(command.error(ErrorKind::InvalidValue, "in an ssh_config entry --user is one word"));
+    }
+    let is_one_line = OF_AN_ENTRY.into_iter().all(|id| quote(value(id)).is_ok());
     let mut words = Vec::new();
     for arg in command.get_arguments() {
         let id = arg.get_id().as_str();
@@ -31,7 +39,9 @@ pub(super) fn options(command: &mut Command, matches: &ArgMatches) -> Result<Vec
         }
     }
     let quoted: Result<_, _> = words.iter().map(|word| quote(word)).collect();
-    quoted.map_err(|()| command.error(ErrorKind::InvalidValue, "an ssh_config entry has no place for a line's end"))
+    quoted
+        .and_then(|words| if is_one_line { Ok(words) } else { Err(()) })
+        .map_err(|()| command.error(ErrorKind::InvalidValue, "an ssh_config entry has no place for a line's end"))
 }
 
 /// A word for the shell that ssh starts a ProxyCommand with.

@@ -528,7 +528,12 @@ fn entries_are_of_hosts_that_are_targets_and_of_lists_with_one_filter() {
     assert_eq!(listing.filter.as_deref(), Some("web"));
     assert_eq!(listing.entry, Some(Entry::default()), "tags say what is listed");
     assert!(usage_error(&["--list", "web", "--print-ssh-config", "db"]).contains("--list takes one FILTER"));
-    assert!(usage_error(&["--print-ssh-config", "--reason", "two\nlines"]).contains("no place for a line's end"));
+    for flag in ["--reason", "--profile", "--region", "--user"] {
+        let message = usage_error(&["--print-ssh-config", flag, "two\nlines"]);
+        assert!(message.contains("no place for a line's end"), "{flag}: {message}");
+    }
+    assert!(usage_error(&["--print-ssh-config", "--user", "me %h"]).contains("one word"));
+    assert!(usage_error(&["--print-ssh-config", "web\" *"]).contains("a quote in its name"));
     assert!(usage_error(&["--print-ssh-config", "--check"]).contains("cannot be used with"));
     assert!(matches!(parse(&["--print-ssh-config", "ecs:web"]), Err(Refusal::Target { .. })));
 }

@@ -39,7 +39,7 @@ const SIGNATURE_PARAMETERS: [&str; 7] = [
     "X-Amz-Security-Token",
 ];
 
-/// Where a session's WebSocket is dialled. Shown without its query.
+/// Where a session's WebSocket is dialled. Shown without its query, and without a password before its host.
 #[derive(Clone, Eq, PartialEq)]
 pub struct StreamUrl {
     uri: Uri,
@@ -118,6 +118,7 @@ impl fmt::Display for StreamUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        let authority = authority.rsplit('@').next().unwrap_or_default();
         write!(formatter, "{scheme}://{authority}{}", self.uri.path())
     }
 }
@@ -240,6 +241,13 @@ mod tests {
         assert_eq!(url.uri().query(), Some("role=publish_subscribe&cell-number=AAE+k/N0=="));
         assert_eq!(parse("wss://ssmmessages.eu-west-1.amazonaws.com", None).unwrap().port(), 443);
         assert_eq!(parse("ws://a", Some("http://x")).unwrap().port(), 80);
+    }
+
+    #[test]
+    fn a_password_before_the_host_is_not_shown() {
+        let url = parse("wss://me:secret@gateway.example:8443", Some("https://x")).unwrap();
+        assert_eq!((url.host(), url.port()), ("gateway.example", 8443));
+        assert_eq!(format!("{url} {url:?}"), ["wss://gateway.example:8443/v1/data-channel/s-1"; 2].join(" "));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Flags {
         };
         let action = match (entry, self.generate_cli_skeleton) {
             (entry, _) if self.list => Action::List(self.into_listing(entry, command)?),
-            (Some(entry), _) => Action::SshConfig(self.into_hosts()?, entry),
+            (Some(entry), _) => Action::SshConfig(self.into_hosts(command)?, entry),
             (None, Some(Skeleton::Output)) if self.names_target() => {
                 self.into_connection(&mut overrides, command)?;
                 Action::Skeleton(Skeleton::Output)
@@ -101,9 +101,13 @@ impl Flags {
         Ok(Entry { options, user: self.user.take().filter(|user| user != "%r") })
     }
 
-    fn into_hosts(self) -> Result<Vec<Host>, Refusal> {
-        let names = self.host.into_iter().chain(self.print_ssh_config.unwrap_or_default());
-        names.map(|name| Ok(Host { is_id: matches!(parse(&name)?.node, Node::Id(_)), name })).collect()
+    fn into_hosts(self, command: &mut Command) -> Result<Vec<Host>, Refusal> {
+        let names: Vec<_> = self.host.into_iter().chain(self.print_ssh_config.unwrap_or_default()).collect();
+        if names.iter().any(|name| name.contains('"')) {
+            let message = "an ssh_config entry has no place for a host with a quote in its name";
+            return Err(command.error(ErrorKind::InvalidValue, message).into());
+        }
+        names.into_iter().map(|name| Ok(Host { is_id: matches!(parse(&name)?.node, Node::Id(_)), name })).collect()
     }
 
     /// Whether something says what a connection would be to.

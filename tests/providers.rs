@@ -1,5 +1,7 @@
 //! Everywhere that the AWS CLI finds credentials they are found here too, each against a local endpoint.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where a file of its own cannot be read")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 

@@ -111,8 +111,8 @@ fn missing(path: &Path, code: &str) -> Option<String> {
 /// Whether `tests/run NAME` runs a test: an option, a file of tests, or a part of a test's name. In capitals it stands
 /// for any.
 fn runs(name: &str) -> bool {
-    let is_file =
-        [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")].iter().any(|file| root().join(file).is_file());
+    let files = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs"), format!("xtask/tests/{name}.rs")];
+    let is_file = files.iter().any(|file| root().join(file).is_file());
     name.starts_with('-')
         || name.bytes().all(|byte| byte.is_ascii_uppercase())
         || is_file

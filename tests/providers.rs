@@ -1,5 +1,7 @@
 //! Everywhere that the AWS CLI finds credentials they are found here too, each against a local endpoint.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where a file of its own cannot be read")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -49,7 +51,7 @@ fn asked(account: &Account) -> Vec<String> {
 
 /// Who may do what with a file.
 fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    std::fs::metadata(path).expect("the file").permissions().mode() & 0o777
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fixtures::{Bench, Done, HOST, Setup, Tool};
 
 /// What every package has, wherever it puts it.
-const CONTENTS: [&str; 9] = [
+const CONTENTS: [&str; 10] = [
     "ssm-proxy",
     "ssm-proxy.1",
     "ssm-proxy.bash",
@@ -20,6 +20,7 @@ const CONTENTS: [&str; 9] = [
     "README.md",
     "ssh_config.example",
     "iam-policy.json",
+    "recipes.md",
 ];
 
 /// The package whose name ends so; there is one.

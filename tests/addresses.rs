@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use fixtures::standin::Options;
-use fixtures::{Answer, Bench, Blackhole, HOST, Setup, Switchboard, Tool};
+use fixtures::{Answer, Bench, Blackhole, HOST, Switchboard, Tool};
 
 /// Two dials, of which each may lose a second to an address that is dead. A dial gives up after 10 s.
 const SOON: Duration = Duration::from_secs(6);
@@ -16,13 +16,9 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const SECOND_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-fn bench(standin: Options) -> Bench {
-    Bench::with(Setup { standin, ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
-}
-
 #[test]
 fn an_address_of_ipv6_is_an_endpoint() {
-    let bench = bench(Options { listen: (V6, 0).into(), ..Options::default() });
+    let bench = Bench::encrypted(Options { listen: (V6, 0).into(), ..Options::default() });
     assert!(bench.server().endpoint().starts_with("https://[::1]:"));
     // It is the stream's too; a proxy is gone around by its address.
     let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "::1");
@@ -37,7 +33,7 @@ fn an_address_of_ipv6_is_an_endpoint() {
 fn named(alive: IpAddr, addresses: [IpAddr; 2]) -> (Bench, impl Fn(Tool) -> Tool) {
     let port = fixtures::free_port();
     let stream_host = Some(format!("localhost:{port}"));
-    let bench = bench(Options { listen: (alive, port).into(), stream_host, ..Options::default() });
+    let bench = Bench::encrypted(Options { listen: (alive, port).into(), stream_host, ..Options::default() });
     let hosts = bench.folder().join("hosts");
     fs::write(&hosts, addresses.map(|address| format!("{address} localhost\n")).concat()).unwrap();
     let endpoint = format!("https://localhost:{port}");
@@ -73,7 +69,7 @@ fn an_address_that_swallows_packets_costs_a_second_at_most() {
 
 /// Runs in `region` with AWS's own names, which lead to a stand-in of that region.
 fn in_region(region: &str, variables: &[&str], api: &str, stream: &str) {
-    let bench = bench(Options {
+    let bench = Bench::encrypted(Options {
         region: region.to_owned(),
         host_names: [api, stream].map(str::to_owned).into(),
         stream_host: Some(format!("{stream}:443")),
@@ -130,7 +126,7 @@ fn a_guess_that_is_wrong_costs_nothing() {
         "vpce-0a1b-2c3d.ssmmessages.us-east-1.vpce.amazonaws.com",
     );
     for wrong in [Answer::Silence, Answer::Says(""), Answer::Says("HTTP/1.1 502 Bad Gateway\r\n\r\n")] {
-        let bench = bench(Options {
+        let bench = Bench::encrypted(Options {
             host_names: [api, stream].map(str::to_owned).into(),
             stream_host: Some(format!("{stream}:443")),
             ..Options::default()

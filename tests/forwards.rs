@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use fixtures::{Bench, HOST, Peer, Running, free_port, noise};
+use fixtures::{Bench, HOST, Peer, noise};
 
 /// How long a forwarded connection may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 fn a_local_port_leads_to_the_far_side() {
     let bench = Bench::open();
     let echo = Peer::echo();
-    let (ssh, port) = listening(&bench, |port| format!("-L127.0.0.1:{port}:{}", echo.address()));
+    let (ssh, port) = bench.forwarding(|port| format!("-L127.0.0.1:{port}:{}", echo.address()));
     echoes(connect(port));
     let _ = ssh.finish().ok();
     bench.finish();
@@ -39,25 +39,10 @@ fn a_remote_port_leads_back_here() {
 fn a_socks_proxy_leads_anywhere_on_the_far_side() {
     let bench = Bench::open();
     let echo = Peer::echo();
-    let (ssh, port) = listening(&bench, |port| format!("-D127.0.0.1:{port}"));
+    let (ssh, port) = bench.forwarding(|port| format!("-D127.0.0.1:{port}"));
     echoes(through_socks(port, echo.address()));
     let _ = ssh.finish().ok();
     bench.finish();
-}
-
-/// An ssh with a forward of a free local port, once it listens there.
-fn listening(bench: &Bench, forward: impl Fn(u16) -> String) -> (Running, u16) {
-    // Something else may take the port between its choice and its use; then ssh ends at once and says so.
-    for _ in 0..5 {
-        let port = free_port();
-        let ssh = bench.ssh().args([&forward(port), HOST, "echo up; cat"]).start();
-        let up = ssh.stdout().wait(SILENCE, |bytes| bytes.starts_with(b"up\n").then_some(()));
-        if up.is_some() {
-            return (ssh, port);
-        }
-        eprintln!("{ssh}");
-    }
-    panic!("five times ssh did not come up with its forward");
 }
 
 fn connect(port: u16) -> TcpStream {

@@ -3,25 +3,10 @@
 #![allow(clippy::expect_used, reason = "a test ends where its files cannot be written or read")]
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use fixtures::standin::Options;
-use fixtures::{Bench, Done, HOST, Running, Setup, Signal, free_port, noise, until};
-
-/// How long a proxy may take to listen.
-const STARTED: Duration = Duration::from_secs(30);
-
-/// With TLS to the stand-in, as to AWS: a proxy sees only where to.
-fn bench() -> Bench {
-    Bench::with(Setup { ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
-}
-
-fn listening(process: &Running, port: u16) {
-    let connects = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
-    assert!(until(STARTED, connects).is_some(), "nothing listens on port {port} after {STARTED:?}\n{process}");
-}
+use fixtures::{Bench, Done, HOST, Running, Signal, free_port, noise};
 
 /// tinyproxy on a port of its own, with a log.
 struct Tinyproxy {
@@ -39,7 +24,7 @@ impl Tinyproxy {
             format!("Port {port}\nListen 127.0.0.1\nLogFile \"{}\"\nLogLevel Connect\n{settings}\n", log.display());
         fs::write(&file, text).expect("the test's folder can be written to");
         let process = bench.user().tool("tinyproxy").args(["-d", "-c"]).arg(&file).spawn();
-        listening(&process, port);
+        process.listens(port);
         Self { port, log, process }
     }
 
@@ -58,7 +43,8 @@ fn echoes(done: Done, input: &[u8]) {
 
 #[test]
 fn an_http_proxy_carries_api_and_websocket() {
-    let bench = bench();
+    // A proxy sees only where to.
+    let bench = Bench::encrypted(Options::default());
     let proxy = Tinyproxy::start(&bench, "BasicAuth user secret");
     let input = noise(1, 100_000);
     let url = format!("http://user:s%65cret@127.0.0.1:{}", proxy.port);
@@ -70,7 +56,7 @@ fn an_http_proxy_carries_api_and_websocket() {
 
 #[test]
 fn a_proxy_that_wants_a_password_is_named_and_the_password_is_not_shown() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let proxy = Tinyproxy::start(&bench, "BasicAuth user secret");
     let at = format!("127.0.0.1:{}", proxy.port);
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://{at}")).run().code(77);
@@ -92,7 +78,7 @@ fn a_proxy_that_wants_a_password_is_named_and_the_password_is_not_shown() {
 
 #[test]
 fn no_proxy_goes_around_it() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let dead = format!("http://127.0.0.1:{}", free_port());
     for rule in ["127.0.0.0/8", "127.0.0.1", "*"] {
         let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", &dead).env("NO_PROXY", rule);
@@ -103,10 +89,10 @@ fn no_proxy_goes_around_it() {
 
 #[test]
 fn a_socks_proxy_carries_api_and_websocket() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let port = free_port();
     let socks = bench.ssh().args(["-v", "-N", "-D", &format!("127.0.0.1:{port}"), "inner"]).spawn();
-    listening(&socks, port);
+    socks.listens(port);
     let input = noise(2, 100_000);
     let ssh = bench.ssh().args([HOST, "cat"]).env("ALL_PROXY", format!("socks5h://127.0.0.1:{port}"));
     echoes(ssh.run_with(input.clone()), &input);
@@ -120,7 +106,7 @@ fn a_socks_proxy_carries_api_and_websocket() {
 #[test]
 fn a_private_endpoint_takes_the_place_of_the_streams_host() {
     let standin = Options { stream_host: Some("stream.invalid:1".to_owned()), ..Options::default() };
-    let bench = Bench::with(Setup { standin, ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() });
+    let bench = Bench::encrypted(standin);
     let endpoint = bench.server().endpoint();
     let ssh = bench.ssh().args([HOST, "cat"]).env("AWS_ENDPOINT_URL_SSMMESSAGES", &endpoint);
     echoes(ssh.run_with("x"), b"x");

@@ -23,11 +23,6 @@ const LINE: &str = "ssm-proxy --targ %h --cli-input-json file://~/input.json --o
 const WARNING: &str = "ssm-proxy: warning: --no-verify-ssl: TLS certificates are not checked, so whoever is in between \
     can take AWS's place\n";
 
-/// A bench whose user trusts the stand-in by nothing but `AWS_CA_BUNDLE`.
-fn with_tls() -> Bench {
-    Bench::with(Setup { ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
-}
-
 /// A bench whose service takes unsigned requests.
 fn unsigned(api_rules: Vec<ApiRule>) -> Bench {
     let nodes = vec![Node::online(HOST, "web")];
@@ -118,7 +113,7 @@ fn json_that_cannot_be_used_is_a_usage_error_that_names_the_key() {
 
 #[test]
 fn no_verify_ssl_takes_any_certificate_and_says_so() {
-    let bench = with_tls();
+    let bench = Bench::encrypted(Options::default());
     let input = noise(1, 100_000);
     let ssh = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy --no-verify-ssl %h %p", HOST, "cat"]);
     let done = ssh.without("AWS_CA_BUNDLE").run_with(input.clone()).ok();
@@ -132,7 +127,7 @@ fn no_verify_ssl_takes_any_certificate_and_says_so() {
 
 #[test]
 fn no_verify_ssl_takes_the_certificate_of_a_proxy_too() {
-    let bench = with_tls();
+    let bench = Bench::encrypted(Options::default());
     let proxy = || bench.proxy().env("HTTPS_PROXY", format!("https://localhost:{}", tls_proxy()));
     let done = proxy().arg(HOST).run().code(75);
     assert!(done.stderr.contains("the TLS certificate of the proxy localhost:"), "{done}");
@@ -142,7 +137,7 @@ fn no_verify_ssl_takes_the_certificate_of_a_proxy_too() {
 
 #[test]
 fn the_early_connection_trusts_whom_the_others_trust() {
-    let bench = with_tls();
+    let bench = Bench::encrypted(Options::default());
     let ca = bench.server().ca_pem_path().unwrap().display().to_string();
     for trust in [&["--no-verify-ssl"][..], &["--ca-bundle", &ca]] {
         let proxy = bench.proxy().args(trust).args(["-vv", HOST]).without("AWS_CA_BUNDLE");
@@ -155,7 +150,7 @@ fn the_early_connection_trusts_whom_the_others_trust() {
 
 #[test]
 fn without_these_options_a_stranger_is_not_trusted() {
-    let bench = with_tls();
+    let bench = Bench::encrypted(Options::default());
     let done = bench.proxy().arg(HOST).without("AWS_CA_BUNDLE").run().code(75);
     assert!(done.stderr.contains("the TLS certificate of 127.0.0.1 is not trusted"), "{done}");
     assert!(done.stderr.contains("name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE"), "{done}");
@@ -164,7 +159,7 @@ fn without_these_options_a_stranger_is_not_trusted() {
 
 #[test]
 fn ca_bundle_wins_over_the_variable() {
-    let bench = with_tls();
+    let bench = Bench::encrypted(Options::default());
     let ca = bench.server().ca_pem_path().unwrap();
     fs::copy(ca, bench.user().home().join("ca.pem")).unwrap();
     let ssh = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy --ca-bundle='~/ca.pem' %h %p", HOST, "cat"]);

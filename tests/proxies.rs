@@ -3,28 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
 
 use fixtures::standin::{Options, tls};
-use fixtures::{Answer, Bench, HOST, Running, Setup, Signal, Switchboard, free_port, until};
-
-/// How long a proxy may take to listen.
-const STARTED: Duration = Duration::from_secs(30);
-
-/// With TLS to the stand-in, as to AWS: a proxy sees only where to.
-fn bench() -> Bench {
-    Bench::with(Setup { ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
-}
-
-fn listening(process: &Running, port: u16) {
-    let connects = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
-    assert!(until(STARTED, connects).is_some(), "nothing listens on port {port} after {STARTED:?}\n{process}");
-}
+use fixtures::{Answer, Bench, HOST, Signal, Switchboard, free_port};
 
 #[test]
 fn an_https_proxy_carries_api_and_websocket() {
-    let bench = bench();
+    // A proxy sees only where to.
+    let bench = Bench::encrypted(Options::default());
     let inner = Switchboard::open([(bench.server().address().to_string(), Answer::To(bench.server().address()))]);
     let (issued, port) = (tls::issue(&[]).unwrap(), free_port());
     let file = |name: &str, text: &str| {
@@ -38,7 +24,7 @@ fn an_https_proxy_carries_api_and_websocket() {
         inner.address()
     );
     let stunnel = bench.user().tool("stunnel").arg(file("stunnel.conf", &configuration)).spawn();
-    listening(&stunnel, port);
+    stunnel.listens(port);
     let url = format!("https://127.0.0.1:{port}");
     let of_aws = fs::read_to_string(bench.server().ca_pem_path().unwrap()).unwrap();
     let both = file("both.pem", &(of_aws + &issued.authority_pem));
@@ -59,11 +45,11 @@ fn an_https_proxy_carries_api_and_websocket() {
 
 #[test]
 fn a_socks_proxy_with_a_password_carries_api_and_websocket() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let port = free_port();
     let user = ["-u", "me", "-P", "s3cret", "-i", "127.0.0.1", "-p"];
     let microsocks = bench.user().tool("microsocks").args(user).arg(port.to_string()).spawn();
-    listening(&microsocks, port);
+    microsocks.listens(port);
     for scheme in ["socks5", "socks5h"] {
         let url = format!("{scheme}://me:s%33cret@127.0.0.1:{port}");
         let done = bench.ssh().args([HOST, "cat"]).env("ALL_PROXY", url).run_with("x").ok();
@@ -94,7 +80,7 @@ fn a_socks_proxy_with_a_password_carries_api_and_websocket() {
 
 #[test]
 fn the_variable_that_says_most_is_taken() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let at = bench.server().address();
     let lines = || Switchboard::open([(at.to_string(), Answer::To(at))]);
     for (taken, other) in [
@@ -120,7 +106,7 @@ fn the_variable_that_says_most_is_taken() {
 /// No host name begins with a hyphen: what goes around the proxy ends at once, without a name server.
 #[test]
 fn no_proxy_takes_names_suffixes_and_networks() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let lines = Switchboard::always(Answer::Says("HTTP/1.1 403 Forbidden\r\n\r\n"));
     for (host, rules, around) in [
         ("-ssm.private.invalid", "private.invalid", true),
@@ -148,7 +134,7 @@ fn no_proxy_takes_names_suffixes_and_networks() {
 
 #[test]
 fn an_empty_variable_names_no_proxy() {
-    let bench = bench();
+    let bench = Bench::encrypted(Options::default());
     let mut tool = bench.proxy().arg(HOST);
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY"] {
         tool = tool.env(name, "");
@@ -163,7 +149,7 @@ fn a_session_is_resumed_through_the_proxy() {
     use fixtures::standin::Fault;
     let echo = Peer::echo();
     let standin = Options { ports: vec![(7, echo.address())], ..Options::default() };
-    let bench = Bench::with(Setup { standin, ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() });
+    let bench = Bench::encrypted(standin);
     let at = bench.server().address();
     let lines = Switchboard::open([(at.to_string(), Answer::To(at))]);
     let mut proxy = bench.proxy().args([HOST, "7"]).env("HTTPS_PROXY", lines.url()).start();

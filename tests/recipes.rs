@@ -5,21 +5,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use fixtures::{Bench, HOST, Running, free_port};
 
-/// How long a forward may take to come up.
-const UP: Duration = Duration::from_secs(60);
-
 /// A port here that leads to the far side's sshd, for clients that know no ProxyCommand.
 fn forwarded(bench: &Bench) -> (Running, u16) {
-    let port = free_port();
-    let forward = format!("-L127.0.0.1:{port}:{}", bench.sshd().address());
-    let ssh = bench.ssh().args([forward.as_str(), HOST, "echo up; cat"]).start();
-    let up = ssh.stdout().wait(UP, |bytes| bytes.starts_with(b"up\n").then_some(()));
-    assert!(up.is_some(), "the forward did not come up\n{ssh}");
-    (ssh, port)
+    bench.forwarding(|port| format!("-L127.0.0.1:{port}:{}", bench.sshd().address()))
 }
 
 #[test]

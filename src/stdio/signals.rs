@@ -28,7 +28,7 @@ pub struct Signals {
     interrupt: Option<Signal>,
     #[cfg(unix)]
     user: Option<Signal>,
-    #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+    #[cfg(unix)]
     info: Option<Signal>,
 }
 
@@ -61,25 +61,30 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             user: listen(SignalKind::user_defined1())?,
-            #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
-            info: listen(SignalKind::info())?,
+            info: info().map(listen).transpose()?.flatten(),
         })
     }
 
     /// Waits for the next signal. May be dropped at any time.
     pub async fn next(&mut self) -> Asked {
-        #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
-        let info = received(&mut self.info);
-        #[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
-        let info = std::future::pending::<()>();
         tokio::select! {
             () = received(&mut self.hangup) => Asked::End("SIGHUP"),
             () = received(&mut self.terminate) => Asked::End("SIGTERM"),
             () = received(&mut self.interrupt) => Asked::End("SIGINT"),
             () = received(&mut self.user) => Asked::Report,
-            () = info => Asked::Report,
+            () = received(&mut self.info) => Asked::Report,
         }
     }
+}
+
+/// SIGINFO, where there is one.
+#[cfg(unix)]
+fn info() -> Option<SignalKind> {
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+    let info = Some(SignalKind::info());
+    #[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
+    let info = None;
+    info
 }
 
 #[cfg(unix)]

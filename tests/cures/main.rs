@@ -34,11 +34,6 @@ fn bench(standin: Options) -> Bench {
     Bench::with(Setup { standin, ..Setup::default() })
 }
 
-/// With TLS to the stand-in, as to AWS.
-fn encrypted(standin: Options) -> Bench {
-    Bench::with(Setup { standin, ca_variable: Some("AWS_CA_BUNDLE"), ..Setup::default() })
-}
-
 fn rule(operation: &str, fault: ApiFault, times: u32) -> ApiRule {
     ApiRule { operation: operation.to_owned(), fault, skip: 0, times }
 }

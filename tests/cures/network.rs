@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use fixtures::standin::Options;
-use fixtures::{Blackhole, HOST, Peer, Switchboard, refused_port};
+use fixtures::{Bench, Blackhole, HOST, Peer, Switchboard, refused_port};
 
-use super::{bench, encrypted, says};
+use super::{bench, says};
 
 const NETWORK: &str = "check the network and the region; behind a proxy, set HTTPS_PROXY";
 
@@ -98,7 +98,7 @@ fn a_server_without_tls() {
 
 #[test]
 fn a_server_with_tls_that_is_not_asked_for() {
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let address = bench.server().address();
     says(
         bench.proxy().args([HOST, "--endpoint-url", &format!("http://{address}")]).run(),
@@ -111,7 +111,7 @@ fn a_server_with_tls_that_is_not_asked_for() {
 
 #[test]
 fn a_certificate_of_somebody_else() {
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     says(
         bench.proxy().arg(HOST).without("AWS_CA_BUNDLE").run(),
         75,

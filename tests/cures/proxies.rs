@@ -3,7 +3,7 @@
 use fixtures::standin::Options;
 use fixtures::{Answer, Bench, Done, HOST, Peer, Switchboard, refused_port};
 
-use super::{encrypted, says};
+use super::says;
 
 const AROUND: &str = "check HTTPS_PROXY, which names this proxy; hosts in NO_PROXY are reached without it";
 
@@ -11,7 +11,7 @@ const AROUND: &str = "check HTTPS_PROXY, which names this proxy; hosts in NO_PRO
 #[track_caller]
 fn answered(answer: &'static str, user: &str, code: i32, failed: &str, hint: &str) {
     let proxy = Switchboard::always(Answer::Says(answer));
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let url = format!("http://{user}{}", proxy.address());
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", url).run();
     let real = |text: &str| {
@@ -96,7 +96,7 @@ fn through(bench: &Bench, url: &str) -> Done {
 fn a_proxy_that_is_not_there() {
     let (address, _taken) = refused_port();
     let refused = std::io::Error::from(rustix::io::Errno::CONNREFUSED);
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let done = bench.proxy().arg(HOST).env("https_proxy", format!("http://{address}")).run();
     says(
         done,
@@ -116,7 +116,7 @@ fn a_proxy_that_is_not_there() {
 #[test]
 fn a_proxy_that_never_answers() {
     let mute = Peer::mute();
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let api = bench.server().address();
     let http = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://{}", mute.address())).start();
     let socks = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("socks5://{}", mute.address())).start();
@@ -130,7 +130,7 @@ fn a_proxy_that_never_answers() {
 #[test]
 fn an_https_proxy_that_speaks_no_tls() {
     let proxy = Peer::source(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("https://{}", proxy.address())).run();
     says(
         done,
@@ -143,7 +143,7 @@ fn an_https_proxy_that_speaks_no_tls() {
 
 #[test]
 fn a_socks_proxy_that_refuses() {
-    let bench = encrypted(Options::default());
+    let bench = Bench::encrypted(Options::default());
     let api = bench.server().address();
     for (answer, failed, hint) in [
         // RFC 1928: no acceptable method; then: not allowed, of a connection.

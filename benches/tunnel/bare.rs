@@ -42,13 +42,14 @@ pub(crate) fn run(up: bool, span: Duration) -> io::Result<Bare> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let server = thread::spawn(move || -> io::Result<()> {
+    let server = thread::spawn(move || -> io::Result<u64> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
             stream.set_nodelay(true)?;
             let socket = accept_async_with_config(stream, Some(configuration())).await.map_err(io::Error::other)?;
-            if up { take(socket, None).await.map(drop) } else { send(socket, span).await.map(drop) }
+            // The client is what is measured: this side goes on until the client leaves.
+            if up { take(socket, None).await } else { send(socket, None).await }
         })
     });
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -59,7 +60,7 @@ pub(crate) fn run(up: bool, span: Duration) -> io::Result<Bare> {
         let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(configuration())).await;
         let (socket, _) = upgraded.map_err(io::Error::other)?;
         let (begun, cpu) = (Instant::now(), own_processor_time());
-        let carried = if up { send(socket, span).await? } else { take(socket, Some(span)).await? } as f64;
+        let carried = if up { send(socket, Some(span)).await? } else { take(socket, Some(span)).await? } as f64;
         let cpu = own_processor_time() - cpu;
         Ok(Bare { rate: carried / begun.elapsed().as_secs_f64(), per_cpu: carried / cpu.as_secs_f64() })
     });
@@ -87,18 +88,23 @@ fn check(frame: &Bytes) -> io::Result<usize> {
     if header.ends_with(&digest) { Ok(payload.len()) } else { Err(io::Error::other("a wrong digest")) }
 }
 
-/// Sends data for `span` within the window; returns the payload bytes acknowledged.
-async fn send(mut socket: Socket, span: Duration) -> io::Result<u64> {
+/// Sends data within the window until the other side has left or `span` is over; returns the payload bytes acknowledged.
+async fn send(mut socket: Socket, span: Option<Duration>) -> io::Result<u64> {
     let payload = fixtures::noise(1, DATA);
     let (mut under_way, mut carried) = (0, 0);
     let begun = Instant::now();
-    while begun.elapsed() < span {
+    while span.is_none_or(|span| begun.elapsed() < span) {
         for _ in 0..BATCH.min(WINDOW - under_way) {
-            socket.feed(frame(&payload)).await.map_err(io::Error::other)?;
+            if socket.feed(frame(&payload)).await.is_err() {
+                return Ok(carried);
+            }
             under_way += 1;
         }
-        socket.flush().await.map_err(io::Error::other)?;
-        for acknowledgement in arrived(&mut socket).await?.iter().flatten() {
+        if socket.flush().await.is_err() {
+            break;
+        }
+        let Some(acknowledgements) = arrived(&mut socket).await? else { break };
+        for acknowledgement in &acknowledgements {
             check(acknowledgement)?;
             under_way -= 1;
             carried += DATA as u64;
@@ -109,7 +115,7 @@ async fn send(mut socket: Socket, span: Duration) -> io::Result<u64> {
     Ok(carried)
 }
 
-/// Acknowledges data until the other side has closed or `span` is over; returns the payload bytes taken.
+/// Acknowledges data until the other side has left or `span` is over; returns the payload bytes taken.
 async fn take(mut socket: Socket, span: Option<Duration>) -> io::Result<u64> {
     let payload = fixtures::noise(2, ACKNOWLEDGEMENT);
     let mut carried = 0;
@@ -144,7 +150,20 @@ async fn arrived(socket: &mut Socket) -> io::Result<Option<Vec<Bytes>>> {
 }
 
 /// What this thread has had of a processor.
-fn own_processor_time() -> Duration {
+pub(crate) fn own_processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_bears_that_the_other_leaves_in_the_middle() {
+        for up in [true, false].into_iter().cycle().take(40) {
+            let bare = run(up, Duration::from_millis(20)).unwrap();
+            assert!(bare.rate > 0.0);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `benches/run --help` says how to use it, `benches/README.md` what each figure means. Every goal is a file here;
 //! around them: `rig` (the stand-in and the path to it), `client` (the processes under test), `far` (what the target's
-//! port leads to), `bare` and the `reference` program (what results are compared with), `table`.
+//! port leads to), `bare`, `floor` and the `reference` program (what results are compared with), `table`.
 
 #![allow(
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod bare;
 mod client;
 mod cost;
 mod far;
+mod floor;
 mod latency;
 mod machine;
 mod meter;

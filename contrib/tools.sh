@@ -24,7 +24,8 @@ has() {
     sshd) find_sshd >/dev/null ;;
     # The compiler of Windows is on nobody's PATH; cargo finds it.
     cc) command -v cc >/dev/null || case $(uname) in MINGW* | MSYS*) true ;; *) false ;; esac ;;
-    nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so true 2>&1 | grep -q . ;;
+    # The loader complains of what it does not find; it takes a program, and true is a builtin.
+    nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so env true 2>&1 | grep -q . ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac

@@ -66,8 +66,8 @@ fn upload((mut channel, mut now): (Channel, Instant), mut acknowledgements: VecD
     let mut due = VecDeque::with_capacity(MESSAGES);
     let mut written = 0;
     while !acknowledgements.is_empty() {
-        while written < MESSAGES * PAYLOAD && channel.send_capacity() >= PAYLOAD {
-            written += channel.send(&bytes);
+        while written < MESSAGES * PAYLOAD && channel.send_capacity(now) >= PAYLOAD {
+            written += channel.send(now, &bytes);
         }
         while let Some(frame) = channel.poll_frame(now) {
             black_box(frame);

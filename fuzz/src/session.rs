@@ -376,9 +376,9 @@ impl Session {
     }
 
     fn send(&mut self, length: usize) {
-        let capacity = self.channel.send_capacity();
+        let capacity = self.channel.send_capacity(self.now);
         assert!(capacity == 0 || !(self.finished || self.closed));
-        let taken = self.channel.send(written(self.written, length));
+        let taken = self.channel.send(self.now, written(self.written, length));
         assert_eq!(taken, length.min(capacity));
         self.written += taken as u64;
     }

@@ -63,9 +63,9 @@ pub const MAX_PAYLOAD: usize = discovery::LARGER;
 const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
 /// The handshake's response is the first message of ours.
 const RESPONSE_SEQUENCE: i64 = 0;
-/// Bytes taken from stdin ahead of the pace. They wait here and not in the window, so that small writes are joined
-/// while they wait: four messages, which at the service's pace go in 4 ms.
-const LOOKAHEAD: usize = 4 * MAX_PAYLOAD;
+/// Bytes taken from stdin ahead of the window: six messages, which at the service's pace go in 7 ms. Ahead of the pace
+/// only one message is taken: what waits in stdin leaves ssh the choice of what to write next.
+const LOOKAHEAD: usize = 6 * MAX_PAYLOAD;
 /// The same where there is no pace to wait for.
 const LOOKAHEAD_UNPACED: usize = 64 << 10;
 /// Memory for bytes delivered and not yet taken by [`Channel::poll_output`], bookkeeping included, above which no more
@@ -386,19 +386,23 @@ impl Channel {
 
     /// Takes SSH bytes from stdin: no more than [`send_capacity`](Self::send_capacity) says, the rest is for later.
     /// Returns how many were taken.
-    pub fn send(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.get(..self.send_capacity()).unwrap_or(bytes);
+    pub fn send(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let taken = bytes.get(..self.send_capacity(now)).unwrap_or(bytes);
         self.outgoing.push(taken);
         self.bytes_sent += taken.len() as u64;
         taken.len()
     }
 
-    /// How many bytes [`send`](Self::send) takes now.
-    pub fn send_capacity(&self) -> usize {
+    /// How many bytes [`send`](Self::send) takes at `now`: what may go at once, or else the next message's. Until the
+    /// channel is changed, it can only become more.
+    pub fn send_capacity(&self, now: Instant) -> usize {
         if self.ending.is_some() || self.phase == Phase::Closed {
             return 0;
         }
-        let lookahead = if self.pace.is_limited() { LOOKAHEAD } else { LOOKAHEAD_UNPACED };
+        let lookahead = match self.pace.is_limited() {
+            true => (self.pace.allowance(now).max(1) as usize * MAX_PAYLOAD).min(LOOKAHEAD),
+            false => LOOKAHEAD_UNPACED,
+        };
         lookahead.saturating_sub(self.outgoing.unsent())
     }
 

@@ -35,6 +35,14 @@ impl Pace {
         self.full_at.and_then(|full_at| full_at.checked_sub(self.depth)).unwrap_or(now)
     }
 
+    /// How many messages may go at `now`, one after the other.
+    pub(super) fn allowance(&self, now: Instant) -> u32 {
+        let missing = self.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now));
+        let Some(left) = self.depth.checked_sub(missing) else { return 0 };
+        let intervals = left.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or(u128::MAX);
+        u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// A message goes at `now`.
     pub(super) fn spend(&mut self, now: Instant) {
         self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval);
@@ -84,6 +92,20 @@ mod tests {
             allowed
         });
         assert_eq!(burst.count(), BURST as usize);
+    }
+
+    #[test]
+    fn the_allowance_is_what_may_go_at_once() {
+        let start = Instant::now();
+        let mut pace = Pace::of_the_service();
+        for later in [Duration::ZERO, pace.interval - Duration::from_nanos(1), pace.interval, pace.interval * 9 / 2] {
+            let now = start + later;
+            let allowance = pace.allowance(now);
+            let gone = std::iter::from_fn(|| (pace.next(now) <= now).then(|| pace.spend(now))).count();
+            assert_eq!(allowance as usize, gone);
+            assert_eq!(pace.allowance(now), 0);
+        }
+        assert_eq!(Pace::unlimited().allowance(start), u32::MAX);
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn nothing_goes_out_without_a_transport() {
 #[test]
 fn stdin_is_held_until_the_handshake_is_complete_and_the_first_output_has_come() {
     let mut table = Table::new();
-    assert_eq!(table.channel.send(b"SSH-2.0-client\r\n"), 16);
+    assert_eq!(table.channel.send(table.now, b"SSH-2.0-client\r\n"), 16);
     assert!(table.frames().is_empty());
     table.shake_hands(START);
     assert!(table.frames().is_empty());
@@ -122,7 +122,7 @@ fn stdin_is_held_until_the_handshake_is_complete_and_the_first_output_has_come()
 #[test]
 fn a_service_that_waits_for_the_client_gets_stdin_after_300_ms() {
     let mut table = Table::new();
-    table.channel.send(b"GET /");
+    table.channel.send(table.now, b"GET /");
     table.shake_hands(START);
     assert_eq!(table.channel.poll_timeout(table.now), Some(table.now + millis(300)));
     table.advance(millis(299));
@@ -149,7 +149,7 @@ fn a_handshake_request_after_the_handshake_is_not_answered() {
     let mut table = Table::new();
     table.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
-    table.channel.send(b"first");
+    table.channel.send(table.now, b"first");
     assert_eq!(table.data(), [(0, b"first".to_vec())]);
     table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
     assert!(table.data().is_empty());
@@ -190,7 +190,7 @@ fn payload_types_without_use_are_acknowledged_and_take_their_place_in_order() {
 #[test]
 fn stdin_is_cut_into_payloads_of_1024_bytes() {
     let mut table = Table::open();
-    assert_eq!(table.channel.send(&[7; 2500]), 2500);
+    assert_eq!(table.channel.send(table.now, &[7; 2500]), 2500);
     let lengths: Vec<usize> = table.data().iter().map(|(_, payload)| payload.len()).collect();
     assert_eq!(lengths, [1024, 1024, 452]);
 }
@@ -198,7 +198,7 @@ fn stdin_is_cut_into_payloads_of_1024_bytes() {
 #[test]
 fn an_unacknowledged_message_is_sent_again_unchanged_later_and_later() {
     let mut table = Table::open();
-    table.channel.send(b"key");
+    table.channel.send(table.now, b"key");
     let first = table.frames().remove(0);
     let mut waits = Vec::new();
     for _ in 0..8 {
@@ -216,7 +216,7 @@ fn an_unacknowledged_message_is_sent_again_unchanged_later_and_later() {
 #[test]
 fn all_overdue_messages_are_sent_again_at_once() {
     let mut table = Table::open();
-    table.channel.send(&[1; 20 * 1024]);
+    table.channel.send(table.now, &[1; 20 * 1024]);
     let sent = table.data();
     assert_eq!(sent.len(), 20);
     table.acknowledge(sent[19].0);
@@ -227,13 +227,13 @@ fn all_overdue_messages_are_sent_again_at_once() {
 #[test]
 fn an_acknowledgement_of_a_message_sent_twice_tells_no_round_trip() {
     let mut table = Table::open();
-    table.channel.send(b"key");
+    table.channel.send(table.now, b"key");
     let (sequence, _) = table.data().remove(0);
     table.advance(millis(500));
     assert_eq!(table.data().len(), 1);
     table.acknowledge(sequence);
     assert_eq!(table.channel.stats().round_trip, None);
-    table.channel.send(b"key");
+    table.channel.send(table.now, b"key");
     let (sequence, _) = table.data().remove(0);
     table.advance(millis(30));
     table.acknowledge(sequence);
@@ -243,7 +243,7 @@ fn an_acknowledgement_of_a_message_sent_twice_tells_no_round_trip() {
 #[test]
 fn a_peer_that_acknowledges_nothing_is_asked_with_the_oldest_message_alone() {
     let mut table = Table::open();
-    table.channel.send(&[1; 20 * 1024]);
+    table.channel.send(table.now, &[1; 20 * 1024]);
     let sent = table.data();
     let mut resends = Vec::new();
     for _ in 0..8 {
@@ -262,7 +262,7 @@ fn bytes_in_flight_are_bounded_by_the_window() {
     let mut table = Table::open();
     let mut taken = 0;
     loop {
-        match table.channel.send(&[0; 64 << 10]) {
+        match table.channel.send(table.now, &[0; 64 << 10]) {
             0 => break,
             n => taken += n,
         }
@@ -273,11 +273,27 @@ fn bytes_in_flight_are_bounded_by_the_window() {
 }
 
 #[test]
+fn what_waits_for_the_pace_waits_in_stdin() {
+    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    table.shake_hands(START);
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    assert_eq!(table.channel.send_capacity(table.now), LOOKAHEAD, "after a rest: for the window");
+    while table.channel.send(table.now, &[7; 64 << 10]) > 0 {
+        let sent = table.data();
+        sent.iter().for_each(|(sequence, _)| table.acknowledge(*sequence));
+    }
+    assert_eq!(table.data(), [], "the pace allows nothing more");
+    let waits = table.channel.outgoing.unsent();
+    assert!((MAX_PAYLOAD..LOOKAHEAD / 2).contains(&waits), "{waits}: a message that goes next");
+    assert_eq!(table.channel.send_capacity(table.now + millis(5)), 4 * MAX_PAYLOAD - waits, "four may go by then");
+}
+
+#[test]
 fn acknowledgements_go_first_and_leave_data_a_share() {
     let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
     table.shake_hands(START);
     (0..100).for_each(|_| drop(table.agent_says(PayloadType::OUTPUT, b"x")));
-    table.channel.send(&[1; 4 * 1024]);
+    table.channel.send(table.now, &[1; 4 * 1024]);
     let mut sent = Vec::new();
     while sent.len() < 104 {
         table.advance(millis(1));
@@ -291,11 +307,11 @@ fn acknowledgements_go_first_and_leave_data_a_share() {
 #[test]
 fn the_terminate_flag_comes_once_and_last_after_everything_is_acknowledged() {
     let mut table = Table::open();
-    table.channel.send(b"bye");
+    table.channel.send(table.now, b"bye");
     table.channel.finish(Ending::Acknowledged);
     assert_eq!(table.data(), [(1, b"bye".to_vec())]);
     assert!(!table.channel.has_sent_flag());
-    assert_eq!(table.channel.send(b"more"), 0);
+    assert_eq!(table.channel.send(table.now, b"more"), 0);
     table.acknowledge(1);
     assert_eq!(table.data(), [(2, vec![0, 0, 0, 2])]);
     assert!(table.data().is_empty());
@@ -308,7 +324,7 @@ fn the_terminate_flag_comes_once_and_last_after_everything_is_acknowledged() {
 #[test]
 fn an_urgent_end_sends_the_flag_right_behind_the_last_byte() {
     let mut table = Table::open();
-    table.channel.send(b"bye");
+    table.channel.send(table.now, b"bye");
     table.channel.finish(Ending::Acknowledged);
     table.channel.finish(Ending::AtOnce);
     assert_eq!(table.data(), [(1, b"bye".to_vec()), (2, vec![0, 0, 0, 2])]);
@@ -317,11 +333,11 @@ fn an_urgent_end_sends_the_flag_right_behind_the_last_byte() {
 #[test]
 fn a_new_transport_gets_everything_unacknowledged_again_with_the_numbers_going_on() {
     let mut table = Table::open();
-    table.channel.send(&[1; 3 * 1024]);
+    table.channel.send(table.now, &[1; 3 * 1024]);
     let sent = table.data();
     table.acknowledge(sent[1].0);
     table.channel.transport_lost(false);
-    table.channel.send(b"typed meanwhile");
+    table.channel.send(table.now, b"typed meanwhile");
     table.advance(Duration::from_secs(30));
     assert!(table.frames().is_empty());
     table.channel.transport_up();
@@ -333,10 +349,10 @@ fn a_new_transport_gets_everything_unacknowledged_again_with_the_numbers_going_o
 #[test]
 fn a_pause_holds_data_back_probes_slowly_and_keeps_acknowledging() {
     let mut table = Table::open();
-    table.channel.send(&[1; 2 * 1024]);
+    table.channel.send(table.now, &[1; 2 * 1024]);
     let sent = table.data();
     table.service_says(MessageType::PausePublication, b"").unwrap();
-    table.channel.send(b"held");
+    table.channel.send(table.now, b"held");
     assert!(table.data().is_empty());
     table.advance(millis(999));
     assert!(table.data().is_empty());
@@ -352,7 +368,7 @@ fn a_pause_holds_data_back_probes_slowly_and_keeps_acknowledging() {
 fn a_pause_with_nothing_unacknowledged_is_probed_with_what_waits() {
     let mut table = Table::open();
     table.service_says(MessageType::PausePublication, b"").unwrap();
-    table.channel.send(&[7; 1024 + 1]);
+    table.channel.send(table.now, &[7; 1024 + 1]);
     assert!(table.data().is_empty());
     table.advance(millis(1000));
     let probe = table.data();
@@ -377,7 +393,7 @@ fn a_pause_does_not_keep_the_end_back() {
 #[test]
 fn a_pause_before_the_handshake_is_over_wakes_nobody_in_vain() {
     let mut table = Table::new();
-    table.channel.send(b"early");
+    table.channel.send(table.now, b"early");
     table.service_says(MessageType::PausePublication, b"").unwrap();
     table.advance(millis(1000));
     assert!(table.frames().is_empty());
@@ -393,7 +409,7 @@ fn stream_data_and_acknowledgements_end_a_pause_too() {
     {
         let mut table = Table::open();
         table.service_says(MessageType::PausePublication, b"").unwrap();
-        table.channel.send(b"held");
+        table.channel.send(table.now, b"held");
         assert!(table.data().is_empty());
         ends_pause(&mut table);
         assert_eq!(table.data(), [(1, b"held".to_vec())]);
@@ -406,7 +422,7 @@ fn a_pause_without_end_is_reported_when_data_waits() {
     table.service_says(MessageType::PausePublication, b"").unwrap();
     table.advance(Duration::from_secs(3600));
     assert!(!table.events().contains(&Event::Stalled));
-    table.channel.send(b"key");
+    table.channel.send(table.now, b"key");
     table.advance(millis(1));
     assert_eq!(table.events().last(), Some(&Event::Stalled));
 }
@@ -418,7 +434,7 @@ fn starve_first_acknowledgement(agent_version: &str, seconds: u64) -> Table {
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
     let end = table.now + Duration::from_secs(seconds);
     while table.now < end {
-        table.channel.send(b"x");
+        table.channel.send(table.now, b"x");
         for (sequence, _) in table.data() {
             if sequence != 1 {
                 table.acknowledge(sequence);

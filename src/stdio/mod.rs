@@ -36,8 +36,8 @@ enum Sink {
 }
 
 impl Stdin {
-    /// Takes over fd 0, in the way that fits what it is. With `shallow`, a pipe is made as small as the operating
-    /// system allows, so that little waits in it. Within a tokio runtime only.
+    /// Takes over fd 0, in the way that fits what it is. With `shallow`, a pipe is made to hold little where the
+    /// operating system can do that. Within a tokio runtime only.
     pub fn open(shallow: bool) -> Self {
         #[cfg(unix)]
         if let Some(reader) = readiness::Reader::open(shallow) {

@@ -209,9 +209,11 @@ impl<'a> Tunnel<'a> {
                 Ok(wake) => wake,
                 Err(outcome) => break outcome,
             };
-            let turn = self.wait(wake, &mut buffer).await;
+            let mut turn = self.wait(wake, &mut buffer).await;
             if matches!(turn, Turn::Rest) {
                 self.rest().await;
+                // What has come meanwhile is taken first, so that it goes out in one write with what was there.
+                turn = self.wait(wake, &mut buffer).await;
             }
             if let Err(outcome) = self.take(turn, &buffer) {
                 break outcome;
@@ -255,8 +257,8 @@ impl<'a> Tunnel<'a> {
 
     /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
     async fn wait(&mut self, wake: Instant, buffer: &mut [u8]) -> Turn {
-        let room = self.channel.send_capacity().min(buffer.len());
-        let wants_input = !self.stdin_ended && room > 0;
+        let room = self.channel.send_capacity(Instant::now()).min(buffer.len());
+        let wants_input = !self.stdin_ended && room >= self.pulse.as_ref().map_or(1, Pulse::least_read);
         let wants_frames = self.channel.wants_frames();
         let may_rest = self.pulse.as_ref().is_some_and(Pulse::is_bulk) && !self.link.is_at_work();
         let buffer = buffer.get_mut(..room).unwrap_or_default();
@@ -294,7 +296,7 @@ impl<'a> Tunnel<'a> {
             }
             Turn::Read(Ok(length)) if length > 0 => {
                 self.moved(now, Way::Up, length);
-                self.channel.send(buffer.get(..length).unwrap_or_default());
+                self.channel.send(now, buffer.get(..length).unwrap_or_default());
             }
             Turn::Read(end) => {
                 tracing::debug!(error = end.err().map(tracing::field::display), "stdin has ended");

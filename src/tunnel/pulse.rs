@@ -6,11 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-/// From one look to the next while bulk flows from stdin: ssh fills the pipe once in it, with a page, and at a page each
-/// 3 ms the pace is kept with the largest messages. A key waits half of it on average, and behind the bulk as well.
-const BEAT_UP: Duration = Duration::from_millis(3);
+/// From one look to the next while bulk flows from stdin. ssh fills the pipe once in it, with two pages: at two pages each
+/// 5 ms the pace is kept with the largest messages. A key waits half of it on average, and behind the bulk as well.
+const BEAT_UP: Duration = Duration::from_millis(5);
 /// The same while bulk flows to stdout alone: what a key would wait for is queued at the far side anyway.
 const BEAT_DOWN: Duration = Duration::from_millis(10);
+/// While bulk flows from stdin, less than this is left for the next beat. About half of what a beat brings.
+const LEAST_READ: usize = 4096;
 /// Bytes in a short time, from which on it is called bulk: above a login's key exchange and a full screen.
 const BULK: f64 = 24_000.0;
 /// Where the count of bytes ends: bulk is over this much later than its last byte.
@@ -50,6 +52,11 @@ impl Pulse {
     /// Whether bulk flows.
     pub(super) fn is_bulk(&self) -> bool {
         self.up.is_bulk() || self.down.is_bulk()
+    }
+
+    /// Bytes for which stdin is looked at, at the least.
+    pub(super) fn least_read(&self) -> usize {
+        if self.up.is_bulk() { LEAST_READ } else { 1 }
     }
 
     /// Nothing is left to do at `now`: how long to rest until the next beat.
@@ -113,6 +120,17 @@ mod tests {
             assert_eq!(pulse.rest(start + beat * 3 / 2), beat / 2, "counted from the beat");
             assert_eq!(pulse.rest(start + beat * 20), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn stdin_is_looked_at_for_a_byte_except_in_bulk_from_it() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.least_read(), 1);
+        pulse.moved(start, Way::Down, BULK as usize);
+        assert_eq!(pulse.least_read(), 1);
+        pulse.moved(start, Way::Up, BULK as usize);
+        assert_eq!(pulse.least_read(), LEAST_READ);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) fn saturate(delay: Duration, messages_per_second: u32) -> Measured {
         now += STEP;
         channel.handle_timeout(now);
         while channel.poll_output().is_some() {}
-        let bytes = channel.send(&[0; 64 << 10]);
+        let bytes = channel.send(now, &[0; 64 << 10]);
         taken.push_back((now, bytes));
         while let Some(frame) = channel.poll_frame(now) {
             up.send(now, frame);

@@ -309,7 +309,7 @@ impl World {
                 moved = true;
             }
         }
-        let taken = self.channel.send(&self.upload.peek(self.channel.send_capacity()));
+        let taken = self.channel.send(now, &self.upload.peek(self.channel.send_capacity(now)));
         self.upload.taken += taken as u64;
         moved |= taken > 0;
         while let Some(frame) = self.channel.poll_frame(now) {

@@ -102,7 +102,8 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Feeds one message. It is sent when [`progress`](Self::progress) is polled, together with what was fed before.
+    /// Feeds one message. It is sent by [`try_flush`](Self::try_flush), or when [`progress`](Self::progress) is polled,
+    /// together with what was fed before.
     pub fn feed(&mut self, frame: Bytes) {
         self.start_send(Message::Binary(frame));
     }
@@ -111,6 +112,17 @@ impl Gateway {
         self.unflushed = true;
         // An error here is the socket's last: polling it reports the same.
         let _ = Pin::new(&mut self.socket).start_send(message);
+    }
+
+    /// Sends what was fed, as far as the operating system takes it at once.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub fn try_flush(&mut self) -> Result<(), Loss> {
+        match self.poll_flush(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
     }
 
     /// Whether what was fed is still on its way to the operating system. To feed more now would only fill memory.
@@ -133,15 +145,18 @@ impl Gateway {
 
     fn poll_progress(&mut self, context: &mut Context<'_>, read: bool) -> Poll<Progress> {
         if self.unflushed
-            && let Poll::Ready(flushed) = Pin::new(&mut self.socket).poll_flush(context)
+            && let Poll::Ready(flushed) = self.poll_flush(context)
         {
-            self.unflushed = false;
-            return Poll::Ready(match flushed {
-                Ok(()) => Progress::Flushed,
-                Err(cause) => Progress::Lost(Loss::Failed(cause.to_string())),
-            });
+            return Poll::Ready(flushed.map_or_else(Progress::Lost, |()| Progress::Flushed));
         }
         if read { self.poll_read(context) } else { Poll::Pending }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        Pin::new(&mut self.socket).poll_flush(context).map(|flushed| {
+            self.unflushed = false;
+            flushed.map_err(|cause| Loss::Failed(cause.to_string()))
+        })
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Progress> {

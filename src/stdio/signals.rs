@@ -7,7 +7,9 @@
 use std::io;
 
 #[cfg(unix)]
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,16 +22,9 @@ pub enum Asked {
 
 /// Listens for signals.
 pub struct Signals {
+    /// Asked at each turn of the loop, and looks only at those that have come.
     #[cfg(unix)]
-    hangup: Option<Signal>,
-    #[cfg(unix)]
-    terminate: Option<Signal>,
-    #[cfg(unix)]
-    interrupt: Option<Signal>,
-    #[cfg(unix)]
-    user: Option<Signal>,
-    #[cfg(unix)]
-    info: Option<Signal>,
+    listening: SelectAll<BoxStream<'static, Asked>>,
 }
 
 impl Signals {
@@ -52,27 +47,28 @@ impl Signals {
     /// If the handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         let ignored = ignored_at_start();
-        let listen = |kind: SignalKind| {
-            let bit = 1_u64.checked_shl(kind.as_raw_value().unsigned_abs().wrapping_sub(1)).unwrap_or(0);
-            if ignored & bit == 0 { signal(kind).map(Some) } else { Ok(None) }
-        };
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            user: listen(SignalKind::user_defined1())?,
-            info: info().map(listen).transpose()?.flatten(),
-        })
+        let mut listening = SelectAll::new();
+        for (kind, asked) in [
+            (Some(SignalKind::hangup()), Asked::End("SIGHUP")),
+            (Some(SignalKind::terminate()), Asked::End("SIGTERM")),
+            (Some(SignalKind::interrupt()), Asked::End("SIGINT")),
+            (Some(SignalKind::user_defined1()), Asked::Report),
+            (info(), Asked::Report),
+        ] {
+            let Some(kind) = kind.filter(|kind| ignored & bit(*kind) == 0) else { continue };
+            let mut signal = signal(kind)?;
+            let received = stream::poll_fn(move |context| signal.poll_recv(context).map(|some| some.map(|()| asked)));
+            listening.push(received.boxed());
+        }
+        Ok(Self { listening })
     }
 
     /// Waits for the next signal. May be dropped at any time.
     pub async fn next(&mut self) -> Asked {
-        tokio::select! {
-            () = received(&mut self.hangup) => Asked::End("SIGHUP"),
-            () = received(&mut self.terminate) => Asked::End("SIGTERM"),
-            () = received(&mut self.interrupt) => Asked::End("SIGINT"),
-            () = received(&mut self.user) => Asked::Report,
-            () = received(&mut self.info) => Asked::Report,
+        match self.listening.next().await {
+            Some(asked) => asked,
+            // Each of them is ignored.
+            None => std::future::pending().await,
         }
     }
 }
@@ -87,15 +83,10 @@ fn info() -> Option<SignalKind> {
     info
 }
 
+/// A signal's bit among those of [`ignored_at_start`].
 #[cfg(unix)]
-async fn received(signal: &mut Option<Signal>) {
-    let received = match signal {
-        Some(signal) => signal.recv().await,
-        None => None,
-    };
-    if received.is_none() {
-        std::future::pending().await
-    }
+fn bit(kind: SignalKind) -> u64 {
+    1_u64.checked_shl(kind.as_raw_value().unsigned_abs().wrapping_sub(1)).unwrap_or(0)
 }
 
 /// The signals that are ignored, a bit each, the lowest for signal 1. Linux tells; elsewhere none is taken for ignored.

@@ -483,9 +483,17 @@ impl<'a> Tunnel<'a> {
     /// Feeds the gateway and keeps it alive.
     fn settle_link(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
         let Link::Up(gateway) = &mut self.link else { return Ok(self.channel.poll_timeout(now)) };
-        if !gateway.is_flushing() {
+        while !gateway.is_flushing() {
             for frame in std::iter::from_fn(|| self.channel.poll_frame(now)).take(BATCH) {
                 gateway.feed(frame);
+            }
+            // What stdout has to write goes before its acknowledgement.
+            if !gateway.is_flushing() || !self.outbox.is_empty() {
+                break;
+            }
+            if let Err(loss) = gateway.try_flush() {
+                self.lost(now, &loss)?;
+                return Ok(Some(now));
             }
         }
         if self.sleep_watch.has_slept(now, SystemTime::now()) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
-use ssm_proxy::channel::{Channel, Config};
+use ssm_channel::{Channel, Config};
 use standin::codec::{self, SYN, message_type, payload_type};
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ssm_proxy::channel::{Message, MessageType, PayloadType};
+use ssm_channel::{Message, MessageType, PayloadType};
 use uuid::Uuid;
 
 /// A keystroke, an acknowledgement, what AWS's own client sends at most, what the service also takes.

@@ -6,18 +6,12 @@
 //! and `aws -> terminal`.
 
 pub mod aws;
-pub mod channel;
 pub mod cli;
 pub mod commands;
-mod denial;
-pub mod error;
-pub mod figures;
-pub mod gateway;
+pub mod diagnostics;
+pub mod endpoints;
 mod home;
 pub mod lookup;
-pub mod net;
 pub mod public_key;
-pub mod stdio;
 pub mod target;
-pub mod terminal;
 pub mod tunnel;

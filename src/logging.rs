@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ssm_proxy::cli::Verbosity;
-use ssm_proxy::error::{Error, ExitStatus, TOLD, printable};
+use ssm_proxy::diagnostics::{Error, ExitStatus, TOLD, printable};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ssm_proxy::aws::Aws;
 use ssm_proxy::cli::{Action, Invocation, Refusal};
 use ssm_proxy::commands;
-use ssm_proxy::error::{Error, ExitStatus, tell, tell_failure};
+use ssm_proxy::diagnostics::{Error, ExitStatus, tell, tell_failure};
 
 /// What messages are about when there is no HOST.
 const LIST: &str = "--list";

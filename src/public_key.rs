@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-use crate::error::{Error, ExitStatus};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// How long ssh's agent may take to name its keys. It answers within milliseconds; one that is forwarded over a dead
 /// connection never does.

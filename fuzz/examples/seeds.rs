@@ -1,4 +1,4 @@
-//! Writes the corpus's hand-made part: the captured session (`tests/vectors/session.jsonl`), and a session of each kind
+//! Writes the corpus's hand-made part: the captured session (`crates/channel/tests/vectors/session.jsonl`), and a session of each kind
 //! of trouble. Run it in this folder: `cargo run --example seeds`.
 
 use std::error::Error;
@@ -85,7 +85,7 @@ fn speak(ahead: i16) -> Operation {
 /// The captured frames, each with who sent it.
 fn captured() -> Result<Vec<Frame>, Box<dyn Error>> {
     let mut frames = Vec::new();
-    for line in fs::read_to_string("../tests/vectors/session.jsonl")?.lines() {
+    for line in fs::read_to_string("../crates/channel/tests/vectors/session.jsonl")?.lines() {
         let line: Value = serde_json::from_str(line)?;
         if let (Some(from), Some(hex)) = (line["from"].as_str(), line["hex"].as_str()) {
             let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16));

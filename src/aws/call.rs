@@ -12,7 +12,7 @@ use super::{
     fault::{self, Fault, Kind},
     instance_connect,
 };
-use crate::denial::{Denial, OWN_SESSIONS};
+use crate::diagnostics::denial::{Denial, OWN_SESSIONS};
 
 /// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
 /// at most, about as long as a person waits before asking why.

@@ -33,8 +33,8 @@ use super::{
     overrides::{Limits, Overrides},
     settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_url, variable},
 };
-use crate::error::{Error, ExitStatus};
-use crate::net::{Address, Dialer, Trust};
+use crate::diagnostics::{Error, ExitStatus};
+use ssm_net::{Address, Dialer, Trust};
 
 /// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
 /// a person waits.

@@ -25,7 +25,7 @@ use super::{
     fault::{cause, find, unreachable},
     settings::variable,
 };
-use crate::error::{Error, ExitStatus};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// For all that finding credentials takes. A `credential_process` may be asking the person for a code or showing a
 /// browser's login page: that is a matter of minutes.

@@ -10,8 +10,8 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::Connect
 use aws_smithy_types::error::ErrorMetadata;
 
 use super::{call::Call, config::Aws, http::Unreachable};
-use crate::error::{Error, ExitStatus, chain};
-use crate::net::DialError;
+use crate::diagnostics::{self, Error, ExitStatus};
+use ssm_net::{DialError, chain};
 
 /// The longest text of AWS that a message quotes, in characters: several lines of a terminal.
 const MAX_QUOTE_CHARS: usize = 400;
@@ -68,7 +68,7 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => unanswered(&host),
         SdkError::DispatchFailure(_) => match (find::<DialError>(&error), unreachable(&error)) {
             (Some(error), _) => {
-                let error = error.explain();
+                let error = diagnostics::dial(error);
                 let kind = if error.status == ExitStatus::TryAgain { Kind::Passing } else { Kind::Lasting };
                 Fault { kind, error }
             }

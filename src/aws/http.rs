@@ -26,13 +26,13 @@ use http_body_util::Limited;
 use hyper_util::{
     client::legacy::{
         Client,
-        connect::{CaptureConnection, Connected, Connection, capture_connection},
+        connect::{CaptureConnection, capture_connection},
     },
     rt::{TokioExecutor, TokioIo},
 };
 use tower_service::Service;
 
-use crate::net::{Address, CONNECT_TIMEOUT, Dialer, NO_LIMIT, Transport};
+use ssm_net::{Address, CONNECT_TIMEOUT, Dialer, NO_LIMIT, Transport};
 
 /// How long a connection is kept for the next call: one call often follows another, but one that has long been idle
 /// may be cut without a sign, and the call would wait for it in vain.
@@ -138,12 +138,6 @@ impl Service<Uri> for Connector {
             let address = Address::of(&uri).ok_or("a URL without a host")?;
             Ok(TokioIo::new(dialer.dial(&address, limit).await?))
         })
-    }
-}
-
-impl Connection for Box<dyn Transport> {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }
 

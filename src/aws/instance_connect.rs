@@ -18,7 +18,7 @@ use super::{
     fault::Kind,
     http::host_of,
 };
-use crate::error::{Error, ExitStatus};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// How often a key is pushed while the service throttles or fails. Pushing it twice does no harm.
 const ATTEMPTS: u32 = 3;

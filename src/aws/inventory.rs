@@ -19,7 +19,7 @@ use super::{
     fault::{Fault, Kind},
 };
 use crate::{
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     target::Tag,
 };
 

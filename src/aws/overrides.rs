@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 
-use crate::net::CONNECT_TIMEOUT;
+use ssm_net::CONNECT_TIMEOUT;
 
 /// For one whole attempt of an API call, its connection included. StartSession answers in under a second; a slow network
 /// may need some more, and nobody waits longer for a prompt.
@@ -35,7 +35,7 @@ pub struct Overrides {
     pub limits: Limits,
 }
 
-/// Time limits of a call; [`NO_LIMIT`](crate::net::NO_LIMIT) for none.
+/// Time limits of a call; [`NO_LIMIT`](ssm_net::NO_LIMIT) for none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
     /// To connect, through proxies and TLS. A session's stream is connected to within the same time.
@@ -58,7 +58,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::NO_LIMIT;
+    use ssm_net::NO_LIMIT;
 
     #[test]
     fn each_limit_stands_for_itself() {

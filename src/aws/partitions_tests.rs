@@ -5,7 +5,7 @@ use super::{
     Aws, Overrides,
     test_support::{Folder, aws_in},
 };
-use crate::gateway::StreamUrl;
+use ssm_gateway::StreamUrl;
 
 const FIPS: (&str, &str) = ("AWS_USE_FIPS_ENDPOINT", "true");
 const DUAL_STACK: (&str, &str) = ("AWS_USE_DUALSTACK_ENDPOINT", "true");

@@ -16,8 +16,8 @@ use super::{
     config::Aws,
     fault::{Fault, Kind},
 };
-use crate::error::{Error, ExitStatus};
-use crate::figures::Time;
+use crate::diagnostics::human::Time;
+use crate::diagnostics::{Error, ExitStatus};
 
 /// How often StartSession is sent while the service throttles. It is repeated for nothing else: an attempt whose
 /// answer got lost may have started a session, and another attempt would leave that one behind.

@@ -10,10 +10,10 @@ use aws_types::os_shim_internal::Env;
 
 use super::{credentials::Profile, overrides::Overrides};
 use crate::{
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     home,
-    net::Source,
 };
+use ssm_net::Source;
 
 /// A service, as settings name it.
 pub(super) struct Service {

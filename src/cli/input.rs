@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Parameters;
 use crate::{
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     home,
 };
 

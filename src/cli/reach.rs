@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use crate::{aws::Limits, net::NO_LIMIT};
+use crate::aws::Limits;
+use ssm_net::NO_LIMIT;
 
 #[derive(Debug, Args)]
 pub(super) struct Reach {

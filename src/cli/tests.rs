@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::aws::{Limits, test_support::Folder};
-use crate::error::ExitStatus;
-use crate::net::NO_LIMIT;
+use crate::diagnostics::ExitStatus;
 use crate::target::Alias;
+use ssm_net::NO_LIMIT;
 use std::{path::Path, time::Duration};
 
 fn parse(args: &[&str]) -> Result<Invocation, Refusal> {

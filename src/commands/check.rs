@@ -14,9 +14,9 @@ use super::{probe::Probe, sign_in::sign_in, steps::Steps};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, PushKey},
-    error::{Error, ExitStatus, tell},
+    diagnostics::{Error, ExitStatus, tell},
+    endpoints::signals::Signals,
     lookup::{Lookup, NotConnected, age},
-    stdio::Signals,
     target::Node,
     tunnel,
 };

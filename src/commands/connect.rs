@@ -12,7 +12,7 @@ use super::{sign_in::sign_in, waiting::Waiting};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why, check_target},
     cli::{Connection, PushKey},
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     lookup::{Lookup, NotConnected, NotFound},
     target::{Alias, Node},
     tunnel,

@@ -11,7 +11,7 @@ use super::{print::print, sign_in::sign_in, ssh_config::of_nodes};
 use crate::{
     aws::{Aws, Filter, Inventory, ManagedNode},
     cli::{Listing, Output},
-    error::{Error, ExitStatus, printable, tell},
+    diagnostics::{Error, ExitStatus, printable, tell},
     lookup::age,
 };
 

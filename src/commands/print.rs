@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::error::{Error, ExitStatus};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// Writes all of `text`.
 ///

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::timeout_at;
 
 use crate::{
-    channel::{Channel, Config, Ending, Event},
-    error::{Error, ExitStatus, tell},
-    gateway::{Gateway, Progress},
+    diagnostics::{Error, ExitStatus, tell},
     tunnel,
 };
+use ssm_channel::{Channel, Config, Ending, Event};
+use ssm_gateway::{Gateway, Progress};
 
 /// How long sshd may take for its first line. It sends it as soon as it is connected to.
 const BANNER: Duration = Duration::from_secs(10);

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::{
     aws::Aws,
-    error::{Error, ExitStatus, tell},
-    figures::Time,
-    stdio::Signals,
+    diagnostics::human::Time,
+    diagnostics::{Error, ExitStatus, tell},
+    endpoints::signals::Signals,
 };
 
 /// Finds the credentials. Whoever is asked for an MFA code takes the time that it takes: no limit of the session counts

@@ -1,7 +1,7 @@
 //! To show what `--cli-input-json` takes, and what StartSession answers: the AWS CLI's skeletons, letter for letter.
 
 use super::print::print;
-use crate::{cli::Skeleton, error::Error};
+use crate::{cli::Skeleton, diagnostics::Error};
 
 /// StartSession's request, to be filled in.
 const INPUT: &str = r#"{

@@ -8,7 +8,7 @@ use super::{list::name, print::print};
 use crate::{
     aws::{ManagedNode, Overrides},
     cli::{Entry, Host, quote},
-    error::{Error, printable},
+    diagnostics::{Error, printable},
 };
 
 /// The name by which a shell finds this program, if it does.

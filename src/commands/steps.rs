@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::error::{Error, ExitStatus, printable};
+use crate::diagnostics::{Error, ExitStatus, printable};
 
 /// Wide enough for the longest name of a step, "configuration", and two spaces.
 const NAME_WIDTH: usize = 15;

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::error::printable;
+use crate::diagnostics::printable;
 
 /// The pause after the first look; it doubles.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

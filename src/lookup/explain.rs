@@ -4,7 +4,7 @@
 
 use crate::{
     aws::{ManagedNode, Ping},
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     target::Alias,
 };
 

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use crate::{
     aws::{Aws, Filter, Inventory, ManagedNode},
-    error::Error,
+    diagnostics::Error,
     target::{Alias, Node, Tag, Target},
 };
 use cache::{Cache, Key};

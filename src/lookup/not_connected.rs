@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     aws::{ManagedNode, Ping},
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
 };
 
 /// What is known of a target that Session Manager has no connection to.

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::limits;
 use crate::aws::Aws;
-use crate::net::{Address, Transport};
+use ssm_net::{Address, Transport};
 
 /// A connection that is under way, or made.
 pub(super) struct Early {

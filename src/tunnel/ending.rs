@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::limits;
-use crate::channel::Ending as ChannelEnding;
+use ssm_channel::Ending as ChannelEnding;
 
 /// An end that is under way.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use std::time::{Instant, SystemTime};
 use tokio::time::{timeout, timeout_at};
 use uuid::Uuid;
 
+use super::backoff::Patience;
 use super::early::Early;
 use super::limits;
-use super::patience::Patience;
 use crate::aws::{Aws, Sessions, Stream};
-use crate::channel::PLUGIN_VERSION;
-use crate::error::{Error, ExitStatus, tell};
-use crate::figures::Time;
-use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
+use crate::diagnostics::human::Time;
+use crate::diagnostics::{self, Error, ExitStatus, tell};
+use ssm_channel::PLUGIN_VERSION;
+use ssm_gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 
 /// A connection under way.
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Failure>> + 'a>>;
@@ -91,12 +91,14 @@ impl<'a> Connector<'a> {
     /// Connects to `stream`, with credentials of this moment.
     async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, Error> {
         let aws = self.aws;
-        let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref())?;
+        let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref());
+        let url = url.map_err(|cause| diagnostics::gateway(&cause.into()))?;
         let dial = async {
             let credentials = if url.is_presigned() { None } else { aws.credentials().await? };
             let signed = url.is_presigned() || credentials.is_some();
             let headers = match credentials {
-                Some(credentials) => sign_upgrade(&url, &aws.region, &credentials, SystemTime::now())?,
+                Some(credentials) => sign_upgrade(&url, &aws.region, &credentials, SystemTime::now())
+                    .map_err(|cause| diagnostics::gateway(&cause))?,
                 None => http::HeaderMap::new(),
             };
             let opening =
@@ -107,7 +109,9 @@ impl<'a> Connector<'a> {
             };
             let open = opening.to_json(Uuid::new_v4());
             let gateway = Gateway::connect(&url, headers, aws.dialer(), early, limits::connection(aws), open).await;
-            gateway.map_err(|refusal| if signed { refusal } else { unsigned(aws, refusal) })
+            gateway
+                .map_err(|refusal| diagnostics::gateway(&refusal))
+                .map_err(|refusal| if signed { refusal } else { unsigned(aws, refusal) })
         };
         let started = Instant::now();
         let limit = limits::dial(aws);

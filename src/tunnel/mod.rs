@@ -3,12 +3,12 @@
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
+mod backoff;
+mod batching;
 mod early;
 mod ending;
 mod limits;
 mod link;
-mod patience;
-mod pulse;
 mod sleep;
 mod summary;
 
@@ -21,17 +21,20 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::aws::{Aws, Session, Sessions};
-use crate::channel::{Channel, Config, Event};
-use crate::error::{Error, ExitStatus, tell};
-use crate::figures::Time;
-use crate::gateway::{Gateway, Loss, Progress};
-use crate::stdio::{Asked, Signals, Stdin, Stdout};
+use crate::diagnostics::human::Time;
+use crate::diagnostics::{Error, ExitStatus, tell};
+use crate::endpoints::{
+    signals::{Asked, Signals},
+    stdio::{Stdin, Stdout},
+};
+use backoff::Patience;
+use batching::{Pulse, Way};
 use early::Early;
 use ending::{Ending, Want};
 use link::{Connector, Failure, Link, LinkEvent};
-use patience::Patience;
-use pulse::{Pulse, Way};
 use sleep::SleepWatch;
+use ssm_channel::{Channel, Config, Event};
+use ssm_gateway::{Gateway, Loss, Progress};
 use summary::Summary;
 
 pub(crate) use limits::TERMINATE;

@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use crate::channel::Stats;
-use crate::figures::{Bytes, Time};
+use crate::diagnostics::human::{Bytes, Time};
+use ssm_channel::Stats;
 
 #[derive(Debug)]
 pub(super) struct Summary {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     aws::fault::cause,
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
 };
 
 /// Assumes `role` with the credentials `source`.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use aws_config::profile::{Profile as Section, ProfileSet};
 
-use crate::error::{Error, ExitStatus};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// Where credentials start, and the roles that are assumed from there, first to last.
 #[derive(Clone, Debug, Eq, PartialEq)]

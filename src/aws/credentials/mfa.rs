@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::profile_flag;
 use crate::{
-    error::{Error, ExitStatus},
-    terminal,
+    diagnostics::{Error, ExitStatus},
+    endpoints::terminal,
 };
 
 /// Whether a person may be asked. Not while a session is up: the terminal then belongs to the shell on the target.

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use super::{chain::SsoRole, profile_flag};
 use crate::{
     aws::fault::{cause, unreachable},
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
 };
 
 /// IAM Identity Center's failures: a wrong role, or a login that is over.

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     aws::settings::variable,
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
 };
 
 /// What is needed to look for credentials, again and again.

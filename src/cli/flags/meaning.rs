@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     aws::Overrides,
-    error::{Error, ExitStatus},
+    diagnostics::{Error, ExitStatus},
     target::{Alias, Node, Target},
 };
 

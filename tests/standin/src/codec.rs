@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     fn vectors() -> Vec<(String, Bytes)> {
-        include_str!("../../vectors/session.jsonl")
+        include_str!("../../../crates/channel/tests/vectors/session.jsonl")
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .filter(|line| line["frame"] == "binary")

@@ -224,7 +224,7 @@ mod tests {
 
     fn vectors() -> Vec<Vector> {
         let json: Vec<serde_json::Value> =
-            serde_json::from_str(include_str!("../../vectors/upgrade-signing.json")).unwrap();
+            serde_json::from_str(include_str!("../../../crates/gateway/tests/vectors/upgrade-signing.json")).unwrap();
         json.iter()
             .map(|v| {
                 let text = |key: &str| v[key].as_str().unwrap().to_owned();

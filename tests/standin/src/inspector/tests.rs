@@ -88,7 +88,7 @@ fn open(change: impl FnOnce(&mut serde_json::Value)) -> String {
 fn the_official_client_is_innocent() {
     let mut inspector = Inspector::new(InspectorConfig::default());
     let now = Instant::now();
-    for line in include_str!("../../../vectors/session.jsonl").lines() {
+    for line in include_str!("../../../../crates/channel/tests/vectors/session.jsonl").lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         if line["frame"] == "text" {
             assert!(inspector.open(line["text"].as_str().unwrap()).is_some());

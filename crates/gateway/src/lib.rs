@@ -3,25 +3,26 @@
 //! It moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an error: what
 //! to do about it is the tunnel's affair.
 
-mod dial;
+mod error;
 mod keepalive;
 mod open;
 mod sign;
+mod upgrade;
 mod url;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
-use crate::net::{Dialer, Transport};
 use bytes::Bytes;
-use dial::{Refusal, Socket};
 use futures_util::{Sink, Stream};
 use http::HeaderMap;
 use keepalive::{Check, KeepAlive};
+use ssm_net::{Dialer, Transport};
 use tokio_tungstenite::tungstenite::Message;
+use upgrade::{Refusal, Socket};
 
+pub use error::{Error, UrlError};
 pub use open::Opening;
 pub use sign::sign_upgrade;
 pub use url::StreamUrl;
@@ -84,15 +85,15 @@ impl Gateway {
         open: String,
     ) -> Result<Self, Error> {
         let early = match early {
-            Some(transport) => dial::upgrade(url, headers.clone(), transport).await.map(Some),
+            Some(transport) => upgrade::upgrade(url, headers.clone(), transport).await.map(Some),
             None => Ok(None),
         };
         let socket = match early {
             Ok(Some(socket)) => socket,
             Err(Refusal::Answered(error)) => return Err(error),
             Err(Refusal::Broken(_)) | Ok(None) => {
-                let transport = dialer.dial(&url.address(), limit).await.map_err(|cause| cause.explain())?;
-                let upgraded = dial::upgrade(url, headers, transport).await;
+                let transport = dialer.dial(&url.address(), limit).await?;
+                let upgraded = upgrade::upgrade(url, headers, transport).await;
                 upgraded.map_err(Refusal::into_error)?
             }
         };

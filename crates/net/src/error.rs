@@ -1,10 +1,11 @@
-//! Why there is no connection, and what a user can do about it.
+//! Why there is no connection.
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use super::{Address, authority};
-use crate::error::{Error, ExitStatus, chain};
 
 /// A host that could not be connected to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,67 +56,33 @@ pub enum Failure {
     /// The proxy did not let us through.
     Proxy(String),
     /// What TLS needs on this side cannot be had.
-    Unusable(Error),
+    Trust(TrustError),
+}
+
+/// Why TLS cannot be spoken at all.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TrustError {
+    /// The TLS library refuses its own defaults.
+    #[error("TLS cannot be set up: {0}")]
+    Library(String),
+    /// A file of certificates that the user has named is of no use.
+    #[error("the CA file {} cannot be used: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The setting that names it, as the user would look for it: `AWS_CA_BUNDLE`.
+        setting: String,
+    },
+    /// The operating system trusts nobody.
+    #[error("this machine has no root certificates")]
+    NoRoots,
 }
 
 impl DialError {
-    pub(super) fn new(address: &Address, failure: Failure) -> Self {
+    pub(crate) fn new(address: &Address, failure: Failure) -> Self {
         Self { host: address.host.clone(), port: address.port, failure, via: None }
-    }
-
-    /// For the user.
-    pub fn explain(&self) -> Error {
-        let error = match &self.failure {
-            Failure::Unusable(error) => error.clone(),
-            failure => {
-                let status = match failure {
-                    Failure::ProxyPassword { .. } => ExitStatus::Denied,
-                    // A network's login page answers in the host's place until somebody has logged in.
-                    _ => ExitStatus::TryAgain,
-                };
-                Error::new(status, self.to_string(), self.hint())
-            }
-        };
-        error.unheard()
-    }
-
-    fn hint(&self) -> String {
-        let hint = match &self.failure {
-            Failure::Untrusted(_) => {
-                "if your network inspects TLS, name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE"
-            }
-            Failure::WrongName(_) => {
-                "check --endpoint-url and the network's DNS: whoever answers there is not the host that was asked for"
-            }
-            Failure::NotNow(_) => "check this machine's clock (date -u)",
-            failure => match &self.via {
-                Some(via) => return self.proxy_hint(via),
-                None => match failure {
-                    Failure::NoAddress(_) => "check the region and the network's DNS; behind a proxy, set HTTPS_PROXY",
-                    Failure::NoTls => "check --endpoint-url, its port, and whether it should begin with http://",
-                    _ => "check the network and the region; behind a proxy, set HTTPS_PROXY",
-                },
-            },
-        };
-        hint.to_owned()
-    }
-
-    fn proxy_hint(&self, via: &Via) -> String {
-        let Via { scheme, setting, target } = via;
-        match &self.failure {
-            Failure::ProxyPassword { given: false } => {
-                format!(
-                    "write name and password into {setting}: {scheme}://NAME:PASSWORD@{}",
-                    authority(&self.host, self.port)
-                )
-            }
-            Failure::ProxyPassword { given: true } => {
-                format!("correct name and password in {setting}; write @ as %40, : as %3A, / as %2F and % as %25 there")
-            }
-            Failure::Proxy(_) => format!("have the proxy allow {target}, or name the host in NO_PROXY to go around it"),
-            Failure::NoTls => format!("check {setting}: perhaps it should begin with http://"),
-            _ => format!("check {setting}, which names this proxy; hosts in NO_PROXY are reached without it"),
-        }
     }
 }
 
@@ -142,14 +109,22 @@ impl fmt::Display for DialError {
             }
             (Failure::Proxy(why), Some(via)) => write!(formatter, "{at} does not connect to {}: {why}", via.target),
             (Failure::Proxy(why), None) => write!(formatter, "{at} does not connect: {why}"),
-            (Failure::Unusable(error), _) => write!(formatter, "{error}"),
+            (Failure::Trust(error), _) => write!(formatter, "{error}"),
         }
     }
 }
 
 impl StdError for DialError {}
 
+/// An error and each that caused it. An `io::Error`'s own source passes over the error it carries: that one too.
+pub fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(carried) => Some(carried as &(dyn StdError + 'static)),
+        None => error.source(),
+    })
+}
+
 /// The reason at the bottom of an error, which for connections is the operating system's.
-pub(super) fn bottom(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn bottom(error: &(dyn StdError + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }

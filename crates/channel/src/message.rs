@@ -256,7 +256,7 @@ fn payload(frame: &Bytes, header_length: usize) -> Result<Bytes, DecodeError> {
 mod tests {
     use super::*;
 
-    const SESSION: &str = include_str!("../../tests/vectors/session.jsonl");
+    const SESSION: &str = include_str!("../tests/vectors/session.jsonl");
 
     fn captured() -> Vec<Bytes> {
         SESSION

@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use super::any_certificate::AnyCertificate;
-use crate::error::{Error, ExitStatus};
+use super::error::TrustError;
 
 /// Whom to trust.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Trust {
     source: Source,
-    config: OnceLock<Result<Arc<ClientConfig>, Error>>,
+    config: OnceLock<Result<Arc<ClientConfig>, TrustError>>,
 }
 
 impl Trust {
@@ -54,20 +54,17 @@ impl Trust {
     /// The TLS client configuration: this trust, TLS 1.2 and 1.3, and no ALPN.
     ///
     /// # Errors
-    /// Status 78 with the file's name if the user named certificates that cannot be used; 78 too if the system has
-    /// none at all.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
+    /// If the user named certificates that cannot be used, or the system has none at all.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TrustError> {
         self.config.get_or_init(|| configure(&self.source)).clone()
     }
 }
 
-fn configure(source: &Source) -> Result<Arc<ClientConfig>, Error> {
+fn configure(source: &Source) -> Result<Arc<ClientConfig>, TrustError> {
     // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| {
-        Error::new(ExitStatus::Config, format!("TLS cannot be set up: {error}"), "report this as a bug")
-    })?;
+    let builder = builder.map_err(|error| TrustError::Library(error.to_string()))?;
     let builder = match source.roots()? {
         Some(roots) => builder.with_root_certificates(roots),
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider))),
@@ -77,7 +74,7 @@ fn configure(source: &Source) -> Result<Arc<ClientConfig>, Error> {
 
 impl Source {
     /// The certificate authorities; none if certificates are not to be checked.
-    fn roots(&self) -> Result<Option<RootCertStore>, Error> {
+    fn roots(&self) -> Result<Option<RootCertStore>, TrustError> {
         match self {
             Self::System => system().map(Some),
             Self::Named { setting, paths } => named(setting, paths).map(Some),
@@ -86,13 +83,11 @@ impl Source {
     }
 }
 
-fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, Error> {
-    let unusable = |path: &Path, why: &dyn std::fmt::Display| {
-        Error::new(
-            ExitStatus::Config,
-            format!("the CA file {} cannot be used: {why}", path.display()),
-            format!("name a PEM file with the certificates to trust by {setting}, or leave that out"),
-        )
+fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, TrustError> {
+    let unusable = |path: &Path, why: &dyn std::fmt::Display| TrustError::File {
+        path: path.to_owned(),
+        why: why.to_string(),
+        setting: setting.to_owned(),
     };
     let mut certificates = Vec::new();
     for path in paths {
@@ -113,16 +108,12 @@ fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, Error> {
 
 /// The operating system's roots. Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside
 /// it holds the same certificates once more, in hundreds of files.
-fn system() -> Result<RootCertStore, Error> {
+fn system() -> Result<RootCertStore, TrustError> {
     let bundle = system_bundle().and_then(|path| fs::read(path).ok());
     let bundle = bundle.and_then(|bytes| parse(&bytes).ok()).map(usable).filter(|roots| !roots.is_empty());
     let roots = bundle.unwrap_or_else(|| usable(rustls_native_certs::load_native_certs().certs));
     if roots.is_empty() {
-        return Err(Error::new(
-            ExitStatus::Config,
-            "this machine has no root certificates",
-            "install the package ca-certificates, or name a PEM file by --ca-bundle or AWS_CA_BUNDLE",
-        ));
+        return Err(TrustError::NoRoots);
     }
     Ok(roots)
 }
@@ -164,7 +155,7 @@ fn usable(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::test_support::Folder;
+    use tempfile::{TempDir, tempdir};
 
     const FIRST: &str = "\
 -----BEGIN CERTIFICATE-----
@@ -197,14 +188,21 @@ joH2
         Trust::new(Source::Named { setting: "AWS_CA_BUNDLE".to_owned(), paths: vec![path.to_owned()] })
     }
 
+    /// A file of this name and text in `folder`.
+    fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
     fn count(trust: &Trust) -> usize {
         trust.source.roots().unwrap().unwrap().len()
     }
 
     #[test]
     fn a_named_bundle_is_read_whole() {
-        let folder = Folder::new();
-        let path = folder.write("ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
+        let folder = tempdir().unwrap();
+        let path = write(&folder, "ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
         let trust = trust(&path);
         assert!(trust.client_config().is_ok());
         assert_eq!(count(&trust), 2);
@@ -212,23 +210,23 @@ joH2
 
     #[test]
     fn a_folder_is_read_file_by_file() {
-        let folder = Folder::new();
-        folder.write("a.pem", FIRST);
-        let path = folder.write("b.pem", SECOND);
+        let folder = tempdir().unwrap();
+        write(&folder, "a.pem", FIRST);
+        let path = write(&folder, "b.pem", SECOND);
         assert_eq!(count(&trust(path.parent().unwrap())), 2);
     }
 
     #[test]
     fn one_odd_certificate_is_passed_over() {
-        let folder = Folder::new();
+        let folder = tempdir().unwrap();
         let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let path = folder.write("ca.pem", &format!("{odd}{FIRST}"));
+        let path = write(&folder, "ca.pem", &format!("{odd}{FIRST}"));
         assert_eq!(count(&trust(&path)), 1);
     }
 
     #[test]
     fn what_cannot_be_used_is_named() {
-        let folder = Folder::new();
+        let folder = tempdir().unwrap();
         for (text, why) in [
             ("", "no certificate in it"),
             ("no PEM here", "no certificate in it"),
@@ -237,15 +235,14 @@ joH2
             ("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "a PEM section is not base64"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "a PEM section has no end"),
         ] {
-            let path = folder.write("ca.pem", text);
+            let path = write(&folder, "ca.pem", text);
             let error = trust(&path).client_config().unwrap_err();
-            assert_eq!(error.status, ExitStatus::Config);
-            assert_eq!(error.message, format!("the CA file {} cannot be used: {why}", path.display()), "{text:?}");
-            assert!(error.hint.contains("AWS_CA_BUNDLE"), "{error:?}");
+            let TrustError::File { path: named, why: said, setting } = error else { panic!("{error:?}") };
+            assert_eq!((named, said.as_str(), setting.as_str()), (path, why, "AWS_CA_BUNDLE"), "{text:?}");
         }
-        let missing = folder.path("missing.pem");
-        let error = trust(&missing).client_config().unwrap_err();
-        assert!(error.message.contains("missing.pem cannot be used: No such file"), "{error:?}");
+        let missing = folder.path().join("missing.pem");
+        let error = trust(&missing).client_config().unwrap_err().to_string();
+        assert!(error.contains("missing.pem cannot be used: No such file"), "{error:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use self::flags::Flags;
 pub use self::parameters::Parameters;
 use crate::{
     aws::Overrides,
-    error::Error,
+    diagnostics::Error,
     public_key::KeySource,
     target::{Node, Tag},
 };

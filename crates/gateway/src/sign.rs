@@ -11,8 +11,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::error::Error;
 use super::url::StreamUrl;
-use crate::error::{Error, ExitStatus};
 
 /// The signing name of the message gateway.
 const SERVICE: &str = "ssmmessages";
@@ -27,10 +27,8 @@ pub fn sign_upgrade(
     credentials: &Credentials,
     time: SystemTime,
 ) -> Result<HeaderMap, Error> {
-    let failed = |cause: &dyn std::fmt::Display| {
-        let what = format!("cannot sign the request to {}: {cause}", url.host());
-        Error::new(ExitStatus::Denied, what, "check the credentials' spelling: `aws configure list`")
-    };
+    let failed =
+        |cause: &dyn std::fmt::Display| Error::Unsignable { host: url.host().to_owned(), why: cause.to_string() };
     let identity = credentials.clone().into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
@@ -60,8 +58,7 @@ mod tests {
 
     #[test]
     fn every_signature_is_the_one_of_the_go_signer() {
-        let vectors: Vec<Value> =
-            serde_json::from_str(include_str!("../../tests/vectors/upgrade-signing.json")).unwrap();
+        let vectors: Vec<Value> = serde_json::from_str(include_str!("../tests/vectors/upgrade-signing.json")).unwrap();
         assert_eq!(vectors.len(), 5);
         for vector in vectors {
             let text = |key: &str| vector[key].as_str().unwrap();

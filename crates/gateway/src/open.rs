@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_the_captured_client_writes_it() {
-        let captured = include_str!("../../tests/vectors/session.jsonl").lines().next().unwrap();
+        let captured = include_str!("../../channel/tests/vectors/session.jsonl").lines().next().unwrap();
         let captured: Value = serde_json::from_str(captured).unwrap();
         let text = captured["text"].as_str().unwrap();
         let fields: Value = serde_json::from_str(text).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ssm_proxy::channel::{Channel, Config};
+use ssm_channel::{Channel, Config};
 use standin::{Agent, AgentConfig, AgentEvent, Link, LinkConfig};
 
 /// The queue is measured from here on: the window has found its size by then.

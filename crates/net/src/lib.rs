@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use proxies::{Proxies, Proxy};
 
-pub use error::{DialError, Failure, Via};
+pub use error::{DialError, Failure, TrustError, Via, chain};
 pub use trust::{Source, Trust};
 
 /// To connect, through a proxy and TLS too, if nothing else is said. A lost SYN is sent again after 1, 3 and 7 s.
@@ -36,6 +37,13 @@ const RACE_AFTER: Duration = Duration::from_secs(1);
 /// A byte stream to a host, encrypted or not.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// For hyper's client, which asks each connection what there is to know of it.
+impl Connection for Box<dyn Transport> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
 
 /// Where to connect to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -67,7 +75,7 @@ impl Address {
 }
 
 /// Host and port as a URL has them.
-fn authority(host: &str, port: u16) -> String {
+pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -98,7 +106,7 @@ impl Dialer {
     pub async fn dial(&self, address: &Address, limit: Duration) -> Result<Box<dyn Transport>, DialError> {
         if address.encrypted {
             // A CA file that cannot be used is said before anything is dialled.
-            self.trust.client_config().map_err(|cause| DialError::new(address, Failure::Unusable(cause)))?;
+            self.trust.client_config().map_err(|cause| DialError::new(address, Failure::Trust(cause)))?;
         }
         let uri = address.uri()?;
         let way = Way { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };

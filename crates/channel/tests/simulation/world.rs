@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ssm_proxy::channel::{Channel, Config, Ending, Event};
+use ssm_channel::{Channel, Config, Ending, Event};
 use standin::agent::version;
 use standin::codec::{Message, channel_closed, message_type, publication};
 use standin::{Agent, AgentEvent, Inspector, InspectorConfig, Link};

@@ -27,15 +27,15 @@
 //! ```
 
 mod acknowledgement;
+mod assembler;
 mod bulk;
 mod discovery;
 mod handshake;
-mod incoming;
 mod message;
-mod outgoing;
 mod pace;
-mod publication;
+mod pause;
 mod rtt;
+mod send_buffer;
 mod window;
 
 use std::collections::VecDeque;
@@ -45,12 +45,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use acknowledgement::{Acknowledgement, Acknowledgements};
+use assembler::{Incoming, OVERHEAD, Verdict};
 use bulk::Bulk;
 use discovery::{Discovery, Situation};
-use incoming::{Incoming, OVERHEAD, Verdict};
-use outgoing::Outgoing;
 use pace::Pace;
-use publication::Pause;
+use pause::Pause;
+use send_buffer::Outgoing;
 
 pub use handshake::PLUGIN_VERSION;
 pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};

@@ -7,8 +7,8 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::error::{Error, ExitStatus};
-use crate::net::Address;
+use super::error::UrlError;
+use ssm_net::Address;
 
 /// The DNS suffixes of AWS's partitions, as its SDKs list them.
 const AWS_SUFFIXES: [&str; 14] = [
@@ -54,30 +54,21 @@ impl StreamUrl {
     ///
     /// # Errors
     /// If it is not such a URL, if it would go out unencrypted, or if its host is not AWS's own.
-    pub fn parse(text: &str, api: Option<&str>, stream: Option<&str>) -> Result<Self, Error> {
-        let refused = |what: String, hint: &str| Error::new(ExitStatus::Broken, what, hint);
-        let unusable = || {
-            let what = "the service gave a stream URL that cannot be used".to_owned();
-            refused(what, "check what --endpoint-url or AWS_ENDPOINT_URL_SSM points at")
-        };
-        let uri: Uri = text.parse().map_err(|_| unusable())?;
+    pub fn parse(text: &str, api: Option<&str>, stream: Option<&str>) -> Result<Self, UrlError> {
+        let uri: Uri = text.parse().map_err(|_| UrlError::Unusable)?;
         if let Some(stream) = stream {
-            return redirect(uri, stream).map(|uri| Self { uri }).ok_or_else(unusable);
+            return redirect(uri, stream).map(|uri| Self { uri }).ok_or(UrlError::Unusable);
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(unusable)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlError::Unusable)?;
         let plain_endpoint = api.is_some_and(|endpoint| endpoint.starts_with("http://"));
         match uri.scheme_str() {
             Some("wss") => {}
             Some("ws") if plain_endpoint => {}
-            Some("ws") => {
-                let what = format!("refusing an unencrypted stream to {host}");
-                return Err(refused(what, "an unencrypted stream is allowed only with an http:// --endpoint-url"));
-            }
-            _ => return Err(unusable()),
+            Some("ws") => return Err(UrlError::Unencrypted(host.to_owned())),
+            _ => return Err(UrlError::Unusable),
         }
         if api.is_none() && !is_aws(host) {
-            let what = format!("refusing to send the session's token to {host}, which is not AWS's");
-            return Err(refused(what, "if this host is yours, say so with --endpoint-url"));
+            return Err(UrlError::Stranger(host.to_owned()));
         }
         Ok(Self { uri })
     }
@@ -162,7 +153,7 @@ mod tests {
 
     const PATH: &str = "/v1/data-channel/s-1?role=publish_subscribe&cell-number=AAE+k/N0==";
 
-    fn parse(scheme_and_host: &str, endpoint_override: Option<&str>) -> Result<StreamUrl, Error> {
+    fn parse(scheme_and_host: &str, endpoint_override: Option<&str>) -> Result<StreamUrl, UrlError> {
         StreamUrl::parse(&format!("{scheme_and_host}{PATH}"), endpoint_override, None)
     }
 

@@ -1,15 +1,14 @@
 //! The upgrade: from a connection to a WebSocket.
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use super::error::Error;
 use super::url::StreamUrl;
-use crate::denial::{Denial, OWN_SESSIONS};
-use crate::error::{Error, ExitStatus};
-use crate::net::Transport;
+use ssm_net::Transport;
 
 /// The largest frame and message taken from the service. Agents send 1024 bytes of payload.
 const MAX_FRAME: usize = 1 << 20;
@@ -62,24 +61,13 @@ pub(super) async fn upgrade(
 
 /// The server answered, but not with a WebSocket.
 fn refused(url: &StreamUrl, cause: &WebSocketError) -> Error {
-    let WebSocketError::Http(response) = cause else {
-        let what = format!("{} did not open a WebSocket: {cause}", url.host());
-        return Error::new(ExitStatus::TryAgain, what, "try again; a proxy that breaks WebSockets gives this too");
-    };
-    let status = response.status();
-    let what = format!("{} refused the session's WebSocket: {status}", url.host());
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+    let host = url.host().to_owned();
+    match cause {
+        WebSocketError::Http(response) => {
             let said = said(response.body().as_deref().unwrap_or_default());
-            let hint = Denial::read(&said).cure("ssmmessages:OpenDataChannel", OWN_SESSIONS);
-            let what = if said.is_empty() { what } else { format!("{what} ({said})") };
-            Error::new(ExitStatus::Denied, what, hint)
+            Error::Refused { host, status: response.status(), said }
         }
-        _ => Error::new(
-            ExitStatus::TryAgain,
-            what,
-            "try again in a moment; a proxy that does not let WebSockets through gives this too",
-        ),
+        _ => Error::NoWebSocket { host, why: cause.to_string() },
     }
 }
 

@@ -6,12 +6,9 @@
 
 #[cfg(unix)]
 mod readiness;
-mod signals;
 mod threads;
 
 use std::io;
-
-pub use signals::{Asked, Signals};
 
 /// Bytes from fd 0.
 pub struct Stdin {

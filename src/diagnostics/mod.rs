@@ -2,10 +2,17 @@
 //!
 //! Every failure of the product ends as one of these; nothing but `main` prints them.
 
+pub(crate) mod denial;
+mod dial;
+mod gateway;
+pub mod human;
+
 use std::borrow::Cow;
-use std::error::Error as StdError;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
+
+pub use dial::dial;
+pub use gateway::gateway;
 
 /// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,14 +68,6 @@ impl Error {
     pub fn unheard(self) -> Self {
         Self { unheard: true, ..self }
     }
-}
-
-/// An error and each that caused it. An `io::Error`'s own source passes over the error it carries: that one too.
-pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(carried) => Some(carried as &(dyn StdError + 'static)),
-        None => error.source(),
-    })
 }
 
 /// The target of the log events that repeat what the user was told: for logs that are not on stderr as well.

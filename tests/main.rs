@@ -18,6 +18,7 @@ mod forwards;
 mod hostile;
 mod hostile_api;
 mod hostile_arguments;
+mod house;
 mod list;
 mod logs;
 mod mfa;

@@ -2,7 +2,7 @@
 
 use ssm_net::{DialError, Failure, TrustError, Via, authority};
 
-use super::{Error, ExitStatus};
+use super::error::{Error, ExitStatus};
 
 /// What failed, and what to do about it.
 pub fn dial(error: &DialError) -> Error {

@@ -4,7 +4,8 @@ use http::StatusCode;
 use ssm_gateway::{Error as GatewayError, UrlError};
 
 use super::denial::{Denial, OWN_SESSIONS};
-use super::{Error, ExitStatus, dial};
+use super::dial::dial;
+use super::error::{Error, ExitStatus};
 
 /// What failed, and what to do about it.
 pub fn gateway(error: &GatewayError) -> Error {

@@ -26,6 +26,29 @@
 //!          <- channel_closed
 //! ```
 
+//!
+//! # Example
+//! A channel without an agent answers no one, but shows the order of the calls:
+//! ```
+//! use std::time::Instant;
+//! use ssm_channel::{Channel, Config};
+//!
+//! let now = Instant::now();
+//! let config = Config { unix_millis: 1_700_000_000_000, seed: 7, paced: true };
+//! let mut channel = Channel::new(config, now);
+//! channel.transport_up();
+//! // For each frame of the WebSocket: channel.handle_frame(now, &frame), which says why it passes one over.
+//! assert_eq!(channel.send_capacity(now), channel.send(now, &[0; 1 << 20]), "what it has room for, and no more");
+//! while let Some(event) = channel.poll_event() {
+//!     println!("{event:?}");
+//! }
+//! while let Some(frame) = channel.poll_frame(now) {
+//!     println!("{} bytes for the WebSocket", frame.len());
+//! }
+//! assert!(channel.poll_output().is_none(), "nothing has come");
+//! assert!(channel.poll_timeout(now).is_none(), "nothing is sent before the agent has begun");
+//! ```
+
 mod acknowledgement;
 mod assembler;
 mod bulk;

@@ -1,7 +1,27 @@
 //! The message gateway: one WebSocket to the service, signed, opened, kept alive.
 //!
 //! It moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an error: what
-//! to do about it is the tunnel's affair.
+//! to do about it is the caller's affair.
+//!
+//! # Example
+//! ```no_run
+//! use std::time::SystemTime;
+//! use aws_credential_types::Credentials;
+//! use ssm_gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
+//! use ssm_net::{CONNECT_TIMEOUT, Dialer};
+//!
+//! # async fn example(url: &str, token: &str, credentials: &Credentials, dialer: &Dialer) -> Result<(), ssm_gateway::Error> {
+//! let url = StreamUrl::parse(url, None, None)?;
+//! let headers = sign_upgrade(&url, "eu-west-1", credentials, SystemTime::now())?;
+//! let opening = Opening { token, client_id: uuid::Uuid::new_v4(), client_version: "1.2.804.0" };
+//! let open = opening.to_json(uuid::Uuid::new_v4());
+//! let mut gateway = Gateway::connect(&url, headers, dialer, None, CONNECT_TIMEOUT, open).await?;
+//! while let Progress::Frame(frame) = gateway.progress(true).await {
+//!     println!("{} bytes", frame.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod keepalive;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Address, authority};
+use crate::address::{Address, authority};
 
 /// A host that could not be connected to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,6 +83,11 @@ pub enum TrustError {
 impl DialError {
     pub(crate) fn new(address: &Address, failure: Failure) -> Self {
         Self { host: address.host.clone(), port: address.port, failure, via: None }
+    }
+
+    /// An address that cannot be written as a URL.
+    pub(crate) fn unusable(address: &Address, cause: &http::Error) -> Self {
+        Self::new(address, Failure::Failed(cause.to_string()))
     }
 }
 

@@ -15,8 +15,9 @@ use tokio::io::BufReader;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::{Address, DialError, Failure, Transport, Trust, error};
-use crate::error::chain;
+use crate::address::{Address, Transport};
+use crate::error::{self, DialError, Failure, chain};
+use crate::trust::Trust;
 
 /// Bytes taken from a connection at once, below TLS: more than arrive between two looks at the service's pace.
 const READ: usize = 16 << 10;
@@ -37,11 +38,13 @@ async fn tcp(address: &Address, attempt: usize) -> Result<Box<dyn Transport>, Di
     connector.enforce_http(false);
     // Small messages must not wait for one another.
     connector.set_nodelay(true);
-    let stream = connector.call(address.uri()?).await.map_err(|cause| {
-        let why = error::bottom(&cause);
-        let unknown = chain(&cause).any(|cause| cause.is::<Unresolved>());
-        DialError::new(address, if unknown { Failure::NoAddress(why) } else { Failure::Failed(why) })
-    })?;
+    let stream = connector.call(address.uri().map_err(|cause| DialError::unusable(address, &cause))?).await.map_err(
+        |cause| {
+            let why = error::bottom(&cause);
+            let unknown = chain(&cause).any(|cause| cause.is::<Unresolved>());
+            DialError::new(address, if unknown { Failure::NoAddress(why) } else { Failure::Failed(why) })
+        },
+    )?;
     Ok(Box::new(stream.into_inner()))
 }
 

@@ -3,7 +3,22 @@
 //! Proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case), by HTTP
 //! CONNECT or SOCKS; addresses are tried as RFC 8305 says (happy eyeballs); a connection that does not come up soon is
 //! raced by another. It must not know what is said over a connection.
+//!
+//! # Example
+//! ```no_run
+//! use std::sync::Arc;
+//! use ssm_net::{Address, CONNECT_TIMEOUT, Dialer, Source, Trust};
+//!
+//! # async fn example() -> Result<(), ssm_net::DialError> {
+//! let dialer = Dialer::new(Arc::new(Trust::new(Source::System)));
+//! let address = Address { host: "ssm.eu-west-1.amazonaws.com".to_owned(), port: 443, encrypted: true };
+//! let stream = dialer.dial(&address, CONNECT_TIMEOUT).await?;
+//! # drop(stream);
+//! # Ok(())
+//! # }
+//! ```
 
+mod address;
 mod any_certificate;
 mod error;
 mod hop;
@@ -18,11 +33,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use proxies::{Proxies, Proxy};
 
+pub use address::{Address, Transport, authority};
 pub use error::{DialError, Failure, TrustError, Via, chain};
 pub use trust::{Source, Trust};
 
@@ -33,51 +47,6 @@ pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
 /// How long a connection may take to come up before another is tried beside it. TCP doubles its patience with each lost
 /// SYN; when a network comes back after some seconds, a fresh attempt finds out sooner.
 const RACE_AFTER: Duration = Duration::from_secs(1);
-
-/// A byte stream to a host, encrypted or not.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
-
-/// For hyper's client, which asks each connection what there is to know of it.
-impl Connection for Box<dyn Transport> {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-/// Where to connect to.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Address {
-    /// A name or an IP address; IPv6 without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// Whether TLS is spoken.
-    pub encrypted: bool,
-}
-
-impl Address {
-    /// The address of an `http`, `https`, `ws` or `wss` URL; nothing if it has no host.
-    pub fn of(uri: &Uri) -> Option<Self> {
-        let encrypted = matches!(uri.scheme_str(), Some("https" | "wss"));
-        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
-        Some(Self { host, port, encrypted })
-    }
-
-    /// As the proxy rules and the connectors take it.
-    fn uri(&self) -> Result<Uri, DialError> {
-        let Self { host, port, encrypted } = self;
-        let scheme = if *encrypted { "https" } else { "http" };
-        let uri = Uri::builder().scheme(scheme).authority(authority(host, *port)).path_and_query("/").build();
-        uri.map_err(|cause| DialError::new(self, Failure::Failed(cause.to_string())))
-    }
-}
-
-/// Host and port as a URL has them.
-pub fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
 
 /// Makes connections. Cheap to clone.
 #[derive(Clone)]
@@ -108,7 +77,7 @@ impl Dialer {
             // A CA file that cannot be used is said before anything is dialled.
             self.trust.client_config().map_err(|cause| DialError::new(address, Failure::Trust(cause)))?;
         }
-        let uri = address.uri()?;
+        let uri = address.uri().map_err(|cause| DialError::unusable(address, &cause))?;
         let way = Way { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };
         let deadline = Instant::now() + limit;
         let mut attempts = FuturesUnordered::new();

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
-use super::Address;
+use crate::address::Address;
 
 /// Where SOCKS proxies listen if their URL does not say.
 const SOCKS_PORT: u16 = 1080;

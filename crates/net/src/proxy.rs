@@ -15,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
-use super::error::bottom;
-use super::proxies::Proxy;
-use super::{Failure, Transport};
+use crate::address::Transport;
+use crate::error::{Failure, bottom};
+use crate::proxies::Proxy;
 
 /// How much of a proxy's answer is kept, in bytes: its first line.
 const HEARD: usize = 128;

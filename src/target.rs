@@ -11,14 +11,14 @@
 //! ip-10-0-1-17.eu-west-1.compute.internal a private DNS name, whose region is in it
 //! ```
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+
+use ssm_aws::Tag;
 
 /// The longest target that StartSession takes, in characters (protocol §1).
 pub const MAX_TARGET_CHARS: usize = 400;
-/// The longest name that anything is known by: the limit of a tag's value, in characters.
-const MAX_NAME_CHARS: usize = 256;
-/// The longest key of a tag, in characters.
-const MAX_TAG_KEY_CHARS: usize = 128;
+/// The longest name that anything is known by, in characters: a Name tag is.
+const MAX_NAME_CHARS: usize = Tag::MAX_VALUE_CHARS;
 /// What follows the region in the private DNS names of EC2, except in us-east-1, where no region is in them.
 const PRIVATE_DNS: [&str; 2] = ["compute", "internal"];
 
@@ -60,35 +60,6 @@ impl fmt::Display for Alias {
                 f.write_str(&texts.join(" "))
             }
         }
-    }
-}
-
-/// A tag and its value, both as AWS has them: their case counts.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Tag {
-    /// 1 to 128 characters.
-    pub key: String,
-    /// 1 to 256 characters.
-    pub value: String,
-}
-
-impl FromStr for Tag {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected KEY=VALUE, such as Role=web".to_owned();
-        let (key, value) = text.split_once('=').ok_or_else(expected)?;
-        let fits = |text: &str, limit| (1..=limit).contains(&text.chars().count()) && !text.contains(char::is_control);
-        match fits(key, MAX_TAG_KEY_CHARS) && fits(value, MAX_NAME_CHARS) {
-            true => Ok(Self { key: key.to_owned(), value: value.to_owned() }),
-            false => Err(expected()),
-        }
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.key, self.value)
     }
 }
 
@@ -290,15 +261,5 @@ mod tests {
     #[test]
     fn a_suffix_that_ends_in_a_dot_is_none() {
         assert_eq!(parsed("web.eu-west-1..x").0, "name web.eu-west-1..x");
-    }
-
-    #[test]
-    fn tags_are_a_key_and_a_value() {
-        let tag = |text: &str| text.parse::<Tag>().map(|tag| (tag.key, tag.value));
-        assert_eq!(tag("Role=web"), Ok(("Role".to_owned(), "web".to_owned())));
-        assert_eq!(tag("aws:autoscaling:groupName=a=b c"), Ok(("aws:autoscaling:groupName".into(), "a=b c".into())));
-        for wrong in ["", "Role", "=web", "Role=", "Role=\u{7}"] {
-            assert_eq!(tag(wrong), Err("expected KEY=VALUE, such as Role=web".to_owned()), "{wrong:?}");
-        }
     }
 }

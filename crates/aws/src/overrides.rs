@@ -1,4 +1,4 @@
-//! What the command line says in place of environment and profile.
+//! What the program says in place of environment and profile.
 //!
 //! Plain values. It must not know where they are read from or whom they are asked of.
 
@@ -12,7 +12,7 @@ use ssm_net::CONNECT_TIMEOUT;
 /// may need some more, and nobody waits longer for a prompt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the command line says in place of environment and profile.
+/// What the program says in place of environment and profile: its command line, as a rule.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Overrides {
     /// The profile's name. As with the AWS CLI, it wins over credentials in the environment.

@@ -6,26 +6,33 @@
 mod assume_role;
 mod cache;
 mod chain;
+mod environment;
+mod error;
+mod login;
 mod mfa;
 mod reasons;
 mod search;
 
 use std::time::{Duration, SystemTime};
 
-use aws_config::profile::{Profile as Section, ProfileSet};
 use aws_credential_types::{
     Credentials,
     provider::{self, ProvideCredentials, error::CredentialsError, future},
 };
-use aws_types::os_shim_internal::Env;
 use tokio::sync::Mutex;
 
-pub(super) use self::{mfa::Asking, search::Recipe};
-use super::{
-    fault::{cause, find, unreachable},
-    settings::variable,
+pub use self::{
+    chain::ChainError,
+    error::SignInError,
+    login::Login,
+    mfa::{MfaAnswer, MfaPrompt},
 };
-use crate::diagnostics::{Error, ExitStatus};
+use super::{
+    cause::{cause, find, unreachable},
+    load_error::HalfKeyPair,
+};
+use environment::environment_keys;
+pub(super) use search::Recipe;
 
 /// For all that finding credentials takes. A `credential_process` may be asking the person for a code or showing a
 /// browser's login page: that is a matter of minutes.
@@ -36,44 +43,11 @@ const RENEW_AHEAD: Duration = Duration::from_secs(5 * 60);
 /// How long credentials without an expiry are kept. Tools rotate temporary keys in the credentials file, which has no
 /// place for an expiry; a reconnect an hour later must see the new ones.
 const UNDATED_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// How many `source_profile` steps are followed to find out how the user signs in: more than anyone has.
-const MAX_PROFILE_STEPS: usize = 8;
-
-/// The profile in use.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Profile {
-    pub(super) name: String,
-    /// Flag or environment name it: it has to exist.
-    pub(super) named: bool,
-    /// The flag names it: it wins over credentials in the environment.
-    pub(super) flagged: bool,
-}
-
-impl Profile {
-    pub(super) fn select(flag: Option<&str>, env: &Env) -> Self {
-        let from_env = || variable(env, "AWS_PROFILE").or_else(|| variable(env, "AWS_DEFAULT_PROFILE"));
-        let name = flag.map(str::to_owned).or_else(from_env);
-        let named = name.is_some();
-        Self { name: name.unwrap_or_else(|| "default".to_owned()), named, flagged: flag.is_some() }
-    }
-}
-
-/// What the user can do when a profile's credentials are not to be had.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Login {
-    /// Through IAM Identity Center, configured in this profile.
-    Sso(String),
-    /// By `aws login`, in this profile.
-    Console(String),
-    /// By what this profile has, the last of the chain: keys, a process; nothing that one command renews.
-    Other(String),
-}
 
 /// The credentials in use, fetched when first needed and anew when they grow old.
 #[derive(Debug)]
 pub(super) struct CachedCredentials {
     source: Source,
-    login: Login,
     held: Mutex<Option<Held>>,
 }
 
@@ -81,7 +55,10 @@ pub(super) struct CachedCredentials {
 enum Source {
     /// Keys in the environment: a process's environment does not change, so neither do they.
     Environment(Credentials),
-    Chain(Box<Recipe>),
+    Chain {
+        recipe: Box<Recipe>,
+        login: Login,
+    },
 }
 
 #[derive(Debug)]
@@ -91,22 +68,24 @@ struct Held {
 }
 
 impl CachedCredentials {
+    /// The credentials that `recipe` leads to, by the profiles in `sections`.
+    ///
     /// # Errors
-    /// Status 77 if the environment has one half of a key pair.
-    pub(super) fn new(recipe: Recipe, login: Login) -> Result<Self, Error> {
-        let from_env = if recipe.profile.flagged { None } else { environment_keys(&recipe.env)? };
+    /// If the environment has one half of a key pair.
+    pub(super) fn new(recipe: Recipe, login: Login) -> Result<Self, HalfKeyPair> {
+        let from_env = if recipe.profile.overriding { None } else { environment_keys(&recipe.env)? };
         let source = match from_env {
             Some(credentials) => Source::Environment(credentials),
-            None => Source::Chain(Box::new(recipe)),
+            None => Source::Chain { recipe: Box::new(recipe), login },
         };
-        Ok(Self { source, login, held: Mutex::new(None) })
+        Ok(Self { source, held: Mutex::new(None) })
     }
 
-    /// The credentials to sign with now.
-    pub(super) async fn get(&self, asking: Asking) -> provider::Result {
+    /// The credentials to sign with now. Without a prompt nobody is asked for an MFA code.
+    pub(super) async fn get(&self, prompt: Option<&dyn MfaPrompt>) -> provider::Result {
         let recipe = match &self.source {
             Source::Environment(credentials) => return Ok(credentials.clone()),
-            Source::Chain(recipe) => recipe,
+            Source::Chain { recipe, .. } => recipe,
         };
         // Held across the fetch: whoever asks meanwhile gets what this fetch brings.
         let mut held = self.held.lock().await;
@@ -114,7 +93,7 @@ impl CachedCredentials {
         if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
             return Ok(held.credentials.clone());
         }
-        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(asking)).await {
+        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, recipe.fetch(prompt)).await {
             Ok(fetched) => fetched,
             Err(_) => Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)),
         };
@@ -134,50 +113,38 @@ impl CachedCredentials {
     /// Lets go of what is held: AWS says that it has expired.
     pub(super) async fn forget(&self) {
         let held = self.held.lock().await.take();
-        if let (Source::Chain(recipe), Some(held)) = (&self.source, held) {
+        if let (Source::Chain { recipe, .. }, Some(held)) = (&self.source, held) {
             recipe.forget(&held.credentials).await;
         }
     }
 
-    /// What to tell the user when [`Self::get`] fails.
-    pub(super) fn explain(&self, error: &CredentialsError) -> Error {
-        if let Some(error) = find::<Error>(error) {
+    /// Why [`Self::get`] has failed with `error`.
+    pub(super) fn explain(&self, error: &CredentialsError) -> SignInError {
+        if let Some(error) = find::<SignInError>(error) {
             return error.clone();
         }
         let nothing_found = matches!(error, CredentialsError::CredentialsNotLoaded(_));
         // Of all the places to look, an instance's metadata service comes last: that it does not answer is no news.
-        if let Some(message) = unreachable(error).filter(|_| !nothing_found) {
-            let hint = "check the network; behind a proxy, set HTTPS_PROXY";
-            return Error::new(ExitStatus::TryAgain, format!("no AWS credentials: {message}"), hint);
+        if let Some(what) = unreachable(error).filter(|_| !nothing_found) {
+            return SignInError::Unreachable(what);
         }
         let profile = match &self.source {
-            Source::Environment(_) => "the environment",
-            Source::Chain(recipe) => &recipe.profile.name,
+            Source::Environment(_) => "the environment".to_owned(),
+            Source::Chain { recipe, .. } => recipe.profile.name.clone(),
         };
-        let message = match error {
-            CredentialsError::CredentialsNotLoaded(_) => format!("profile {profile} has no AWS credentials"),
-            CredentialsError::ProviderTimedOut(_) => {
-                format!("profile {profile}: no credentials after {} s", FETCH_TIMEOUT.as_secs())
-            }
-            error => format!("profile {profile} gives no AWS credentials: {}", cause(error)),
-        };
-        Error::new(ExitStatus::Denied, message, self.hint())
+        let login = self.login();
+        match error {
+            CredentialsError::CredentialsNotLoaded(_) => SignInError::Nothing { profile, login },
+            CredentialsError::ProviderTimedOut(_) => SignInError::Late { profile, limit: FETCH_TIMEOUT, login },
+            error => SignInError::Refused { profile, why: cause(error), login },
+        }
     }
 
-    /// What makes these credentials good again.
-    pub(super) fn hint(&self) -> String {
-        match (&self.source, &self.login) {
-            (Source::Environment(_), _) => {
-                "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name a profile with --profile"
-                    .to_owned()
-            }
-            (_, Login::Sso(profile)) => format!("aws sso login{}", profile_flag(profile)),
-            (_, Login::Console(profile)) => format!("aws login{}", profile_flag(profile)),
-            (Source::Chain(recipe), Login::Other(last)) => format!(
-                "aws sts get-caller-identity{} tells what is wrong, aws configure{} sets keys",
-                profile_flag(&recipe.profile.name),
-                profile_flag(last)
-            ),
+    /// How the user signs in for these credentials.
+    pub(super) fn login(&self) -> Login {
+        match &self.source {
+            Source::Environment(_) => Login::Environment,
+            Source::Chain { login, .. } => login.clone(),
         }
     }
 }
@@ -187,37 +154,7 @@ impl ProvideCredentials for CachedCredentials {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.get(Asking::Never))
-    }
-}
-
-impl Login {
-    /// How the owner of `profile` signs in, as far as the chain of `source_profile` tells.
-    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Self {
-        let mut name = profile;
-        for _ in 0..MAX_PROFILE_STEPS {
-            let Some(section) = sections.get_profile(name) else { break };
-            let has = |key| Section::get(section, key).is_some();
-            if has("sso_session") || has("sso_start_url") {
-                return Self::Sso(name.to_owned());
-            }
-            if has("login_session") {
-                return Self::Console(name.to_owned());
-            }
-            match section.get("source_profile") {
-                Some(next) if next != name => name = next,
-                _ => break,
-            }
-        }
-        Self::Other(name.to_owned())
-    }
-}
-
-/// How a command names the profile, after a space; nothing for the default.
-fn profile_flag(profile: &str) -> String {
-    match profile {
-        "default" => String::new(),
-        profile => format!(" --profile {profile}"),
+        future::ProvideCredentials::new(self.get(None))
     }
 }
 
@@ -232,33 +169,19 @@ fn renew_at(credentials: &Credentials, now: SystemTime) -> SystemTime {
     }
 }
 
-fn environment_keys(env: &Env) -> Result<Option<Credentials>, Error> {
-    let id = variable(env, "AWS_ACCESS_KEY_ID");
-    let secret = variable(env, "AWS_SECRET_ACCESS_KEY");
-    let token = variable(env, "AWS_SESSION_TOKEN").or_else(|| variable(env, "AWS_SECURITY_TOKEN"));
-    let half = |set: &str, missing: &str| {
-        let message = format!("{set} is set, but {missing} is not");
-        Error::new(ExitStatus::Denied, message, format!("set {missing} too, or unset {set} to use a profile"))
-    };
-    match (id, secret) {
-        (Some(id), Some(secret)) => Ok(Some(Credentials::new(id, secret, token, None, "environment"))),
-        (Some(_), None) => Err(half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
-        (None, Some(_)) => Err(half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
-        (None, None) => Ok(None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
-    use crate::aws::{
-        Aws, Overrides,
+    use crate::{
+        Aws, ErrorKind, Overrides,
         test_support::{Folder, aws_in},
     };
 
     const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
 
-    fn flag(profile: &str) -> Overrides {
+    fn overriding(profile: &str) -> Overrides {
         Overrides { profile: Some(profile.to_owned()), ..Overrides::default() }
     }
 
@@ -267,13 +190,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flagged_profile_wins_over_keys_in_the_environment() {
+    async fn an_overriding_profile_wins_over_keys_in_the_environment() {
         let folder = Folder::new();
         let config = "[profile prod]\naws_access_key_id = AKIDPROD\naws_secret_access_key = s\n\
             [default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = s\n";
         let env = [KEYS[0], KEYS[1], ("AWS_PROFILE", "prod")];
         for (overrides, env, expected) in [
-            (flag("prod"), &env[..], "AKIDPROD"),
+            (overriding("prod"), &env[..], "AKIDPROD"),
             (Overrides::default(), &env, "AKIDENV"),
             (Overrides::default(), &env[2..], "AKIDPROD"),
             (Overrides::default(), &[("AWS_DEFAULT_PROFILE", "prod")], "AKIDPROD"),
@@ -289,19 +212,6 @@ mod tests {
         let aws = aws_in(&Folder::new(), &Overrides::default(), &env, "").await;
         assert_eq!(aws.credentials().await.unwrap().unwrap().session_token(), Some("the-token"));
         assert_eq!(format!("{aws:?}"), r#"Aws { region: "eu-west-1", endpoint_override: None, .. }"#);
-    }
-
-    #[test]
-    fn half_a_key_pair_is_an_error() {
-        for (set, missing) in
-            [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")]
-        {
-            let error = environment_keys(&Env::from_slice(&[(set, "x")])).unwrap_err();
-            assert_eq!(
-                (error.status, error.message),
-                (ExitStatus::Denied, format!("{set} is set, but {missing} is not"))
-            );
-        }
     }
 
     /// A `credential_process` that notes each of its runs in `runs`.
@@ -365,32 +275,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_way_to_sign_in_has_its_remedy() {
+    async fn each_way_to_sign_in_fails_in_its_own_way() {
         let sso = "sso_session = corp\nsso_account_id = 1\nsso_role_name = r\n\
             [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
-        for (config, message, hint) in [
-            ("".to_owned(), "profile default has no AWS credentials", "aws sts get-caller-identity tells"),
-            (
-                format!("[default]\n{sso}"),
-                "profile default: the login at IAM Identity Center is missing",
-                "aws sso login",
-            ),
+        for (config, message) in [
+            ("".to_owned(), "profile default has no AWS credentials"),
+            (format!("[default]\n{sso}"), "profile default: the login at IAM Identity Center is missing"),
             (
                 "[default]\ncredential_process = false\n".to_owned(),
                 "profile default: its credential_process gives no credentials",
-                "run the credential_process of profile default",
             ),
         ] {
             let folder = Folder::new();
             let aws = aws_in(&folder, &Overrides::default(), &[], &config).await;
             let error = aws.credentials().await.unwrap_err();
-            assert_eq!(error.status, ExitStatus::Denied);
-            assert!(error.message.starts_with(message) && error.hint.starts_with(hint), "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::Denied);
+            assert!(error.to_string().starts_with(message), "{error:?}");
         }
     }
 
     #[tokio::test]
-    async fn the_remedy_names_the_profile_to_sign_in_with() {
+    async fn the_profile_to_sign_in_with_is_found() {
         let folder = Folder::new();
         let config = "[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n\
             [profile base]\nsso_start_url = https://corp.awsapps.com/start\n\
@@ -398,40 +303,53 @@ mod tests {
             [profile console]\nlogin_session = arn:aws:iam::1:user/me\n\
             [profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n\
             [profile loop]\nsource_profile = pool\n[profile pool]\nsource_profile = loop\n";
-        for (profile, hint) in [
-            ("role", "aws sso login --profile base"),
-            ("console", "aws login --profile console"),
-            (
-                "mfa",
-                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile keys sets keys",
-            ),
-            (
-                "keys",
-                "aws sts get-caller-identity --profile keys tells what is wrong, aws configure --profile keys sets keys",
-            ),
-            (
-                "loop",
-                "aws sts get-caller-identity --profile loop tells what is wrong, aws configure --profile loop sets keys",
-            ),
+        let profile = |name: &str, last: &str| Login::Profile { name: name.to_owned(), last: last.to_owned() };
+        for (name, login) in [
+            ("role", Login::Sso("base".to_owned())),
+            ("console", Login::Console("console".to_owned())),
+            ("mfa", profile("mfa", "keys")),
+            ("keys", profile("keys", "keys")),
+            ("loop", profile("loop", "loop")),
         ] {
-            assert_eq!(aws_in(&folder, &flag(profile), &[], config).await.credentials_hint(), hint);
+            assert_eq!(aws_in(&folder, &overriding(name), &[], config).await.login(), login);
+        }
+        let unsigned = Overrides { no_sign_request: true, ..Overrides::default() };
+        assert_eq!(aws_in(&folder, &unsigned, &KEYS, config).await.login(), Login::Unsigned);
+        assert_eq!(aws_in(&folder, &Overrides::default(), &KEYS, config).await.login(), Login::Environment);
+    }
+
+    const MFA: &str = "[profile mfa]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\n\
+        mfa_serial = arn:aws:iam::1:mfa/me\n[profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n";
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_a_code_once_a_session_may_be_up() {
+        let aws = aws_in(&Folder::new(), &overriding("mfa"), &[], MFA).await;
+        let error = aws.credentials().await.unwrap_err();
+        assert_eq!(error, SignInError::MfaLater { profile: "mfa".to_owned() });
+    }
+
+    /// A prompt at which this is typed; nobody is there to type nothing at all.
+    struct Typed(Option<&'static str>);
+
+    impl MfaPrompt for Typed {
+        fn ask<'a>(&'a self, serial: &'a str) -> MfaAnswer<'a> {
+            assert_eq!(serial, "arn:aws:iam::1:mfa/me");
+            let answer = self.0.map(|text| Zeroizing::new(text.to_owned()));
+            Box::pin(async { answer.ok_or_else(|| std::io::Error::other("nobody is there")) })
         }
     }
 
     #[tokio::test]
-    async fn nobody_is_asked_for_a_code_once_a_session_may_be_up() {
-        let folder = Folder::new();
-        let config = "[profile mfa]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = keys\nmfa_serial = arn:aws:iam::1:mfa/me\n\
-            [profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n";
-        let aws = aws_in(&folder, &flag("mfa"), &[], config).await;
-        let error = aws.credentials().await.unwrap_err();
-        assert_eq!(error.status, ExitStatus::Denied);
-        assert_eq!(error.message, "profile mfa wants an MFA code again, and the terminal is in use");
-        assert_eq!(
-            error.hint,
-            "aws sts get-caller-identity --profile mfa in another terminal asks for it; a longer duration_seconds puts \
-             that off"
-        );
+    async fn a_prompt_may_bring_no_code() {
+        let profile = "mfa".to_owned();
+        let serial = "arn:aws:iam::1:mfa/me".to_owned();
+        for (prompt, expected) in [
+            (Typed(None), SignInError::MfaNobody { profile: profile.clone(), serial }),
+            (Typed(Some(" \n")), SignInError::MfaNone { profile }),
+        ] {
+            let aws = aws_in(&Folder::new(), &overriding("mfa"), &[], MFA).await;
+            assert_eq!(aws.sign_in(&prompt).await, Err(expected));
+        }
     }
 
     #[tokio::test]
@@ -441,10 +359,8 @@ mod tests {
             [profile keys]\naws_access_key_id = a\naws_secret_access_key = s\n";
         let aws = aws_in(&folder, &Overrides::default(), &[], config).await;
         let error = aws.credentials().await.unwrap_err();
-        assert_eq!(error.status, ExitStatus::TryAgain);
-        assert!(
-            error.message.starts_with("no AWS credentials: 127.0.0.1 cannot be reached: Connection refused"),
-            "{error:?}"
-        );
+        assert_eq!(error.kind(), ErrorKind::Passing);
+        let said = error.to_string();
+        assert!(said.starts_with("no AWS credentials: 127.0.0.1 cannot be reached: Connection refused"), "{said}");
     }
 }

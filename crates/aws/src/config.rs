@@ -1,6 +1,6 @@
 //! Region, profile, endpoint, credentials and trust, as the AWS CLI finds them, in one [`Aws`].
 //!
-//! The command line comes first, then the environment, then the profile. It must not know what is asked of AWS, and
+//! Overrides come first, then the environment, then the profile. It must not know what is asked of AWS, and
 //! it asks the network one thing at most: the region of the machine it runs on, if nothing else names one.
 
 use std::{
@@ -18,24 +18,20 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
 use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_sdk_ssm::{
-    Client,
-    config::{
-        Builder,
-        endpoint::{DefaultResolver, Params, ResolveEndpoint},
-    },
-};
+use aws_sdk_ssm::{Client, config::Builder};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{
-    credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
-    http::{Http, host_of},
+    credentials::{CachedCredentials, Login, MfaPrompt, Recipe, SignInError},
+    http::Http,
+    load_error::{LoadError, Origin},
     overrides::{Limits, Overrides},
-    settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_url, variable},
+    settings::{INSTANCE_CONNECT, Profile, SSM, STS, Settings, check_url, variable},
 };
-use crate::diagnostics::{Error, ExitStatus};
-use ssm_net::{Address, Dialer, Trust};
+use ssm_net::{Dialer, Trust};
 
+/// What this program calls itself in the `User-Agent` of its requests.
+const APP_NAME: &str = "ssm-proxy";
 /// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
 /// a person waits.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,7 +41,7 @@ const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Aws {
     /// The region that sessions are started in and requests are signed for.
     pub region: String,
-    /// The SSM API's URL where it is not AWS's own: from the command line, the environment or the profile. Only with
+    /// The SSM API's URL where it is not AWS's own: from overrides, the environment or the profile. Only with
     /// one may a stream be on a host that is not AWS's.
     pub endpoint_override: Option<String>,
     /// The URL whose scheme, host and port take the place of the stream's, if the user set one.
@@ -67,13 +63,13 @@ impl Aws {
     /// read yet.
     ///
     /// # Errors
-    /// Status 78: no region anywhere, no such profile, a profile file or a URL that makes no sense. Status 77:
-    /// one half of a key pair in the environment.
-    pub async fn load(overrides: &Overrides) -> Result<Self, Error> {
+    /// No region anywhere, no such profile, a profile file or a URL that makes no sense, one half of a key pair in the
+    /// environment.
+    pub async fn load(overrides: &Overrides) -> Result<Self, LoadError> {
         Self::load_from(overrides, Env::real(), EnvConfigFiles::default()).await
     }
 
-    pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, Error> {
+    pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, LoadError> {
         let mut profile = Profile::select(overrides.profile.as_deref(), &env);
         let mut sections = load_sections(&env, &files, &profile).await?;
         if let Some(name) = other_case(&profile.name, &sections).map(str::to_owned) {
@@ -85,7 +81,7 @@ impl Aws {
         }
         let settings = Settings { env: &env, sections: &sections };
         let endpoint_override = match overrides.endpoint_url.as_deref() {
-            Some(url) => Some(check_url(url, "--endpoint-url")?),
+            Some(url) => Some(check_url(url, Origin::Override("endpoint_url"))?),
             None => settings.endpoint(&SSM)?,
         };
         let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
@@ -109,11 +105,10 @@ impl Aws {
         };
         let provider = provider.with_region(Some(Region::new(region.clone())));
         let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
-        let sdk = SdkConfig::builder()
+        let mut sdk = SdkConfig::builder();
+        sdk.set_app_name(AppName::new(APP_NAME).ok());
+        let sdk = sdk
             .behavior_version(BehaviorVersion::latest())
-            .app_name(AppName::new("ssm-proxy").map_err(|error| {
-                Error::new(ExitStatus::Config, format!("the SDK refuses its name: {error}"), "report this as a bug")
-            })?)
             .region(Region::new(region.clone()))
             .http_client(http)
             .timeout_config(timeouts)
@@ -164,31 +159,28 @@ impl Aws {
     /// shortly before they expire, so that the API call and the WebSocket that follows it share one resolution.
     ///
     /// # Errors
-    /// Status 77 if there are none or they were refused, 75 if whoever gives them cannot be reached.
-    pub async fn credentials(&self) -> Result<Option<Credentials>, Error> {
-        self.credentials_by(Asking::Never).await
+    /// If there are none, if they were refused, or if whoever gives them cannot be reached.
+    pub async fn credentials(&self) -> Result<Option<Credentials>, SignInError> {
+        self.credentials_by(None).await
     }
 
-    /// Finds the credentials ahead of their first use, while the person at the terminal may still be asked for an MFA
-    /// code. Those that it finds are kept.
+    /// Finds the credentials ahead of their first use, while somebody may still be asked for an MFA code by `prompt`.
+    /// Those that it finds are kept.
     ///
     /// # Errors
     /// As [`Self::credentials`].
-    pub async fn sign_in(&self) -> Result<(), Error> {
-        self.credentials_by(Asking::Allowed).await.map(drop)
+    pub async fn sign_in(&self, prompt: &dyn MfaPrompt) -> Result<(), SignInError> {
+        self.credentials_by(Some(prompt)).await.map(drop)
     }
 
-    async fn credentials_by(&self, asking: Asking) -> Result<Option<Credentials>, Error> {
+    async fn credentials_by(&self, prompt: Option<&dyn MfaPrompt>) -> Result<Option<Credentials>, SignInError> {
         let Some(credentials) = &self.credentials else { return Ok(None) };
-        credentials.get(asking).await.map(Some).map_err(|error| credentials.explain(&error))
+        credentials.get(prompt).await.map(Some).map_err(|error| credentials.explain(&error))
     }
 
-    /// What makes the service accept who asks.
-    pub fn credentials_hint(&self) -> String {
-        match &self.credentials {
-            Some(credentials) => credentials.hint(),
-            None => "leave --no-sign-request out: AWS takes signed requests alone".to_owned(),
-        }
+    /// Where the credentials come from, and so where they can be renewed.
+    pub fn login(&self) -> Login {
+        self.credentials.as_ref().map_or(Login::Unsigned, |credentials| credentials.login())
     }
 
     /// Whether requests are signed.
@@ -211,19 +203,6 @@ impl Aws {
         &self.dialer
     }
 
-    /// Where the streams of sessions are, as far as that is known before one is started: the host that the user set, or
-    /// that of the region. With an API endpoint of the user's own it is not known.
-    pub async fn stream_address(&self) -> Option<Address> {
-        if let Some(url) = &self.stream_override {
-            return Address::of(&url.parse().ok()?);
-        }
-        if self.endpoint_override.is_some() {
-            return None;
-        }
-        let rest = self.api_host().await.strip_prefix("ssm").filter(|rest| rest.starts_with(['.', '-']))?.to_owned();
-        Some(Address { host: format!("ssmmessages{rest}"), port: 443, encrypted: true })
-    }
-
     pub(super) fn sdk(&self) -> &SdkConfig {
         &self.sdk
     }
@@ -240,22 +219,6 @@ impl Aws {
         }
         Client::from_conf(config.build())
     }
-
-    /// The SSM API's host as a person would look it up; for messages.
-    pub(super) async fn api_host(&self) -> String {
-        let params = Params::builder()
-            .region(self.region.clone())
-            .set_use_fips(self.sdk.use_fips())
-            .set_use_dual_stack(self.sdk.use_dual_stack())
-            .set_endpoint(self.endpoint_override.clone())
-            .build();
-        let endpoint = match &params {
-            Ok(params) => ResolveEndpoint::resolve_endpoint(&DefaultResolver::new(), params).await.ok(),
-            Err(_) => None,
-        };
-        let host = endpoint.as_ref().and_then(|endpoint| host_of(endpoint.url()));
-        host.map_or_else(|| format!("SSM in {}", self.region), str::to_owned)
-    }
 }
 
 /// Region and endpoint alone: what is behind them includes the credentials.
@@ -268,12 +231,11 @@ impl fmt::Debug for Aws {
     }
 }
 
-async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, Error> {
+async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, LoadError> {
     let selected = Some(profile.name.clone().into());
-    aws_config::profile::load(&Fs::real(), env, files, selected).await.map_err(|error| {
-        let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(env));
-        Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
-    })
+    aws_config::profile::load(&Fs::real(), env, files, selected)
+        .await
+        .map_err(|error| LoadError::ProfileFiles { why: error.to_string(), file: config_file(env) })
 }
 
 /// The one profile that has this name in another case, if none has it as it is: a profile that ssh passes on as part of
@@ -316,45 +278,25 @@ fn config_file(env: &Env) -> String {
     variable(env, "AWS_CONFIG_FILE").or_else(default).unwrap_or_else(|| "~/.aws/config".to_owned())
 }
 
-fn no_region(profile: &Profile, env: &Env) -> Error {
-    let section = match profile.name.as_str() {
-        "default" => "[default]".to_owned(),
-        name => format!("[profile {name}]"),
-    };
-    let hint = format!("give --region, set AWS_REGION, or write region = … under {section} in {}", config_file(env));
-    Error::new(ExitStatus::Config, "no AWS region is set", hint)
+fn no_region(profile: &Profile, env: &Env) -> LoadError {
+    LoadError::NoRegion { profile: profile.name.clone(), file: config_file(env) }
 }
 
-/// How many profiles a hint names.
-const PROFILES_NAMED: usize = 8;
-
-fn no_such_profile(name: &str, sections: &ProfileSet, env: &Env) -> Error {
-    let mut known: Vec<&str> = sections.profiles().collect();
+fn no_such_profile(name: &str, sections: &ProfileSet, env: &Env) -> LoadError {
+    let mut known: Vec<String> = sections.profiles().map(str::to_owned).collect();
     known.sort_unstable();
-    // The nearest first; the sort is stable, so that what is equally near stays in order.
-    known.sort_by(|a, b| strsim::jaro_winkler(name, b).total_cmp(&strsim::jaro_winkler(name, a)));
-    let more = if known.len() > PROFILES_NAMED { ", …" } else { "" };
-    known.truncate(PROFILES_NAMED);
-    let file = config_file(env);
-    let hint = match known.as_slice() {
-        [] => format!("{file} has no profiles; `aws configure --profile {name}` writes one"),
-        known => format!("profiles in {file} and the credentials file: {}{more}", known.join(", ")),
-    };
-    // A profile with dots may be the end of a host name that has a region in its middle.
-    let behind =
-        if name.contains('.') { "; if it is part of the host's name, write the region behind it again" } else { "" };
-    Error::new(ExitStatus::Config, format!("there is no AWS profile {name:?}"), hint + behind)
+    LoadError::NoSuchProfile { name: name.to_owned(), known, file: config_file(env) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::test_support::Folder;
+    use crate::test_support::Folder;
 
     const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     const NO_IMDS: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
 
-    async fn load(overrides: &Overrides, env: &[(&str, &str)], config: &str) -> Result<Aws, Error> {
+    async fn load(overrides: &Overrides, env: &[(&str, &str)], config: &str) -> Result<Aws, LoadError> {
         let folder = Folder::new();
         let env: Vec<_> = env.iter().copied().chain([NO_IMDS]).collect();
         Aws::load_from(overrides, Env::from_slice(&env), folder.profile_files(config, "")).await
@@ -365,14 +307,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_region_comes_from_flag_then_environment_then_profile() {
-        let flag = Overrides { region: Some("eu-west-3".to_owned()), ..Overrides::default() };
+    async fn the_region_comes_from_overrides_then_environment_then_profile() {
+        let own = Overrides { region: Some("eu-west-3".to_owned()), ..Overrides::default() };
         let none = Overrides::default();
         let config = "[default]\nregion = eu-north-1\n[profile prod]\nregion = us-gov-west-1\n";
         let both = [("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-2")];
         let blank = [("AWS_REGION", " "), ("AWS_DEFAULT_REGION", "eu-west-2")];
         for (overrides, env, expected) in [
-            (&flag, &both[..], "eu-west-3"),
+            (&own, &both[..], "eu-west-3"),
             (&none, &both, "eu-west-1"),
             (&none, &blank, "eu-west-2"),
             (&none, &[], "eu-north-1"),
@@ -387,47 +329,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_region_says_where_to_put_one() {
+    async fn without_a_region_profile_and_file_are_named() {
         let env = [("AWS_CONFIG_FILE", "/home/me/.aws/config"), KEYS[0], KEYS[1]];
-        let error = load(&Overrides::default(), &env, "").await.unwrap_err();
-        assert_eq!((error.status, error.message.as_str()), (ExitStatus::Config, "no AWS region is set"));
-        assert_eq!(
-            error.hint,
-            "give --region, set AWS_REGION, or write region = … under [default] in /home/me/.aws/config"
-        );
-        let error = load(&profile("prod"), &env, "[profile prod]\n").await.unwrap_err();
-        assert!(error.hint.contains("under [profile prod] in"), "{error:?}");
+        let file = "/home/me/.aws/config".to_owned();
+        for (overrides, name) in [(Overrides::default(), "default"), (profile("prod"), "prod")] {
+            let error = load(&overrides, &env, "[profile prod]\n").await.unwrap_err();
+            assert_eq!(error, LoadError::NoRegion { profile: name.to_owned(), file: file.clone() });
+        }
     }
 
     #[tokio::test]
     async fn a_region_is_a_host_label() {
         for region in ["eu west 1", "evil.example.com/", "eu-west-1.evil.example", "é"] {
             let error = load(&Overrides::default(), &[("AWS_REGION", region)], "").await.unwrap_err();
-            assert_eq!(error.status, ExitStatus::Config);
-            assert!(error.message.ends_with("is not a region"), "{error:?}");
+            assert_eq!(error, LoadError::NotARegion(region.to_owned()));
         }
     }
 
     #[tokio::test]
     async fn an_unknown_profile_is_answered_with_the_known_ones() {
-        let config = "[default]\nregion = eu-west-1\n[profile prod]\n[profile staging]\n";
+        let config = "[default]\nregion = eu-west-1\n[profile staging]\n[profile prod]\n";
         let env = [("AWS_CONFIG_FILE", "/home/me/.aws/config"), ("AWS_PROFILE", "prdo")];
         for (overrides, env) in [(profile("prdo"), &env[..1]), (Overrides::default(), &env)] {
             let error = load(&overrides, env, config).await.unwrap_err();
-            assert_eq!(error.status, ExitStatus::Config);
-            assert_eq!(error.message, "there is no AWS profile \"prdo\"");
-            assert_eq!(error.hint, "profiles in /home/me/.aws/config and the credentials file: prod, default, staging");
+            let known = ["default", "prod", "staging"].map(str::to_owned).to_vec();
+            let file = "/home/me/.aws/config".to_owned();
+            assert_eq!(error, LoadError::NoSuchProfile { name: "prdo".to_owned(), known, file });
         }
-        let error = load(&profile("x"), &env, "").await.unwrap_err();
-        assert!(error.hint.contains("`aws configure --profile x`"), "{error:?}");
-        let error = load(&profile("corp.example.com"), &env, config).await.unwrap_err();
-        assert!(
-            error.hint.ends_with("; if it is part of the host's name, write the region behind it again"),
-            "{error:?}"
-        );
-        let many: String = (0..20).map(|n| format!("[profile p{n}]\n")).collect();
-        let error = load(&profile("p7x"), &env, &many).await.unwrap_err();
-        assert!(error.hint.contains(": p7, ") && error.hint.ends_with(", …"), "{error:?}");
     }
 
     #[tokio::test]
@@ -438,7 +366,7 @@ mod tests {
             assert_eq!(load(&profile(name), &KEYS, config).await.unwrap().region, region, "{name}");
         }
         let error = load(&profile("Prod"), &KEYS, config).await.unwrap_err();
-        assert_eq!(error.message, "there is no AWS profile \"Prod\"", "two are equally near");
+        assert_eq!(error.to_string(), "there is no AWS profile \"Prod\"", "two are equally near");
     }
 
     #[tokio::test]
@@ -463,8 +391,8 @@ mod tests {
         identities.sort();
         identities.dedup();
         assert_eq!(identities.len(), count);
-        let flagged = load(&profile("a"), &other_key, config).await.unwrap().identity;
-        assert!(identities.contains(&flagged), "a profile that is named wins over keys in the environment");
+        let overriding = load(&profile("a"), &other_key, config).await.unwrap().identity;
+        assert!(identities.contains(&overriding), "a profile that overrides wins over keys in the environment");
     }
 
     #[tokio::test]
@@ -476,14 +404,13 @@ mod tests {
     #[tokio::test]
     async fn a_malformed_profile_file_is_named() {
         let error = load(&Overrides::default(), &[], "[default\nregion=x\n").await.unwrap_err();
-        assert_eq!(error.status, ExitStatus::Config);
-        assert!(error.message.starts_with("the profile files cannot be read: "), "{error:?}");
-        assert!(!error.message.contains('\n'), "{error:?}");
+        let said = error.to_string();
+        assert!(said.starts_with("the profile files cannot be read: ") && !said.contains('\n'), "{error:?}");
     }
 
     #[tokio::test]
-    async fn the_endpoint_comes_from_flag_then_environment_then_profile() {
-        let flag = Overrides { endpoint_url: Some("http://flag:1".to_owned()), ..Overrides::default() };
+    async fn the_endpoint_comes_from_overrides_then_environment_then_profile() {
+        let own = Overrides { endpoint_url: Some("http://own:1".to_owned()), ..Overrides::default() };
         let none = Overrides::default();
         let config = "[default]\nregion = eu-west-1\nendpoint_url = https://profile\n\
             [profile s]\nregion = eu-west-1\nservices = s\nendpoint_url = https://profile\n\
@@ -491,8 +418,8 @@ mod tests {
         let both = [("AWS_ENDPOINT_URL_SSM", "http://ssm:1"), ("AWS_ENDPOINT_URL", "http://all:1")];
         let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
         for (overrides, env, expected) in [
-            (&flag, &both[..], Some("http://flag:1")),
-            (&flag, &[ignore], Some("http://flag:1")),
+            (&own, &both[..], Some("http://own:1")),
+            (&own, &[ignore], Some("http://own:1")),
             (&none, &both, Some("http://ssm:1")),
             (&none, &both[1..], Some("http://all:1")),
             (&none, &[("AWS_ENDPOINT_URL_SSM", " "), both[1]], Some("http://all:1")),
@@ -508,14 +435,14 @@ mod tests {
 
     #[tokio::test]
     async fn instance_connect_has_an_endpoint_of_its_own() {
-        let flag = Overrides { endpoint_url: Some("http://flag:1".to_owned()), ..Overrides::default() };
+        let own = Overrides { endpoint_url: Some("http://own:1".to_owned()), ..Overrides::default() };
         let config = "[default]\nregion = eu-west-1\nservices = s\n\
             [services s]\nec2_instance_connect =\n  endpoint_url = https://service\n";
         for (env, config, expected) in [
             (
-                &[("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", "http://own:1"), ("AWS_ENDPOINT_URL", "http://all:1")][..],
+                &[("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", "http://eic:1"), ("AWS_ENDPOINT_URL", "http://all:1")][..],
                 config,
-                Some("http://own:1"),
+                Some("http://eic:1"),
             ),
             (
                 &[("AWS_ENDPOINT_URL_SSM", "http://ssm:1"), ("AWS_ENDPOINT_URL", "http://all:1")],
@@ -525,7 +452,7 @@ mod tests {
             (&[], config, Some("https://service")),
             (&[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL_SSM", "http://ssm:1")], "", None),
         ] {
-            let aws = load(&flag, env, config).await.unwrap();
+            let aws = load(&own, env, config).await.unwrap();
             assert_eq!(aws.instance_connect_endpoint.as_deref(), expected, "{env:?}");
         }
     }
@@ -535,8 +462,7 @@ mod tests {
         for url in ["ssm.example.com", "ftp://ssm", "https://", "https://user:hunter2@ssm", "http://a b"] {
             let env = [("AWS_ENDPOINT_URL_SSM", url), ("AWS_REGION", "eu-west-1")];
             let error = load(&Overrides::default(), &env, "").await.unwrap_err();
-            assert_eq!(error.status, ExitStatus::Config, "{url}");
-            assert_eq!(error.message, "AWS_ENDPOINT_URL_SSM is no http or https URL with a host");
+            assert_eq!(error, LoadError::NotAUrl(Origin::Variable("AWS_ENDPOINT_URL_SSM")), "{url}");
         }
     }
 

@@ -10,17 +10,18 @@ use std::{
 
 use aws_sdk_ssm::{
     Client,
+    error::BuildError,
     types::{InstanceInformation, InstanceInformationStringFilter, PingStatus},
 };
 
 use super::{
-    call::{Attempts, BACKOFF, Call, repeat},
+    call::Call,
     config::Aws,
-    fault::{Fault, Kind},
-};
-use crate::{
-    diagnostics::{Error, ExitStatus},
-    target::Tag,
+    error::{ApiError, ApiFailure},
+    explain::failed,
+    kind::ErrorKind,
+    repeat::{Attempts, BACKOFF, repeat},
+    tag::Tag,
 };
 
 /// How often a page is asked for while the service throttles or fails: it only reads, so repeating does no harm.
@@ -81,6 +82,13 @@ pub enum Ping {
     Other(String),
 }
 
+impl ManagedNode {
+    /// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.
+    pub fn display_name(&self) -> Option<&str> {
+        self.name.as_deref().or(self.computer_name.as_deref())
+    }
+}
+
 impl Ping {
     /// AWS's word for it.
     pub fn as_str(&self) -> &str {
@@ -94,12 +102,10 @@ impl Ping {
 }
 
 /// Some of the nodes that were asked for. A page may be empty though more follow.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Page {
-    /// The nodes.
-    pub nodes: Vec<ManagedNode>,
+struct Page {
+    nodes: Vec<ManagedNode>,
     /// What to ask for the next page with; none after the last.
-    pub next: Option<String>,
+    next: Option<String>,
 }
 
 /// The list of one account's nodes in one region.
@@ -116,19 +122,11 @@ impl Inventory {
         Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
     }
 
-    /// One page; `next` is that of the page before.
-    ///
-    /// # Errors
-    /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
-    pub async fn page(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Error> {
-        self.ask(filter, next).await.map_err(|fault| fault.error)
-    }
-
     /// All nodes that were asked for, as far as they are followed.
     ///
     /// # Errors
-    /// As for [`Self::page`].
-    pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, Error> {
+    /// Those of every call.
+    pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, ApiError> {
         let mut nodes = Vec::new();
         // A node that moves to a later page while the list is read is in both.
         let mut seen = HashSet::new();
@@ -147,15 +145,15 @@ impl Inventory {
     /// The node with this id, if Systems Manager knows it.
     ///
     /// # Errors
-    /// As for [`Self::page`].
-    pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, Error> {
+    /// Those of every call.
+    pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, ApiError> {
         let mut next = None;
         loop {
             let page = match self.ask(Filter::Id(id), next).await {
                 Ok(page) => page,
                 // Ids that it does not know are an empty list to the service at times, and an error at others.
-                Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
-                Err(fault) => return Err(fault.error),
+                Err(error) if error.kind() == ErrorKind::Gone => return Ok(None),
+                Err(error) => return Err(error),
             };
             if let Some(node) = page.nodes.into_iter().find(|node| node.id == id) {
                 return Ok(Some(node));
@@ -167,15 +165,19 @@ impl Inventory {
         }
     }
 
-    async fn ask(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Fault> {
-        let filters = filters(filter).map_err(|error| Fault { kind: Kind::Lasting, error })?;
+    async fn ask(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, ApiError> {
+        let call = Call::DescribeInstanceInformation;
+        let filters = match filters(filter) {
+            Ok(filters) => filters,
+            Err(error) => return Err(failed(&self.aws, &call, ApiFailure::Unsendable(error.to_string())).await),
+        };
         let send = || {
             let request = self.client.describe_instance_information().max_results(PAGE);
             request.set_filters(filters.clone()).set_next_token(next.clone()).send()
         };
-        let again = |kind| matches!(kind, Kind::Throttled | Kind::Passing);
+        let again = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Passing);
         let attempts = Attempts { limit: ATTEMPTS, backoff: self.backoff };
-        let answer = repeat(&self.aws, Call::DescribeInstanceInformation, attempts, again, send).await?;
+        let answer = repeat(&self.aws, &call, attempts, again, send).await?;
         let nodes: Vec<_> =
             answer.instance_information_list.unwrap_or_default().into_iter().filter_map(managed_node).collect();
         tracing::debug!(nodes = nodes.len(), more = answer.next_token.is_some(), "nodes listed");
@@ -197,22 +199,18 @@ impl Pages<'_> {
     /// The next page's nodes; none after the last.
     ///
     /// # Errors
-    /// As for [`Inventory::page`].
-    pub async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, Error> {
+    /// Those of every call.
+    pub async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, ApiError> {
         let Some(next) = self.next.take().filter(|_| self.left > 0) else { return Ok(None) };
         self.left -= 1;
-        let page = self.inventory.page(self.filter, next).await?;
+        let page = self.inventory.ask(self.filter, next).await?;
         self.next = page.next.map(Some);
         Ok(Some(page.nodes))
     }
 }
 
-fn filters(filter: Filter<'_>) -> Result<Option<Vec<InstanceInformationStringFilter>>, Error> {
-    let one = |key: String, value: &str| {
-        InstanceInformationStringFilter::builder().key(key).values(value).build().map_err(|error| {
-            Error::new(ExitStatus::Config, format!("the SDK refuses a filter: {error}"), "report this as a bug")
-        })
-    };
+fn filters(filter: Filter<'_>) -> Result<Option<Vec<InstanceInformationStringFilter>>, BuildError> {
+    let one = |key: String, value: &str| InstanceInformationStringFilter::builder().key(key).values(value).build();
     match filter {
         Filter::All => Ok(None),
         Filter::Id(id) => Ok(Some(vec![one("InstanceIds".to_owned(), id)?])),
@@ -249,7 +247,7 @@ fn managed_node(answer: InstanceInformation) -> Option<ManagedNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::test_support::Service;
+    use crate::test_support::Service;
 
     async fn inventory(service: &Service) -> Inventory {
         let aws = service.aws("").await;
@@ -331,7 +329,7 @@ mod tests {
         assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
         let service = Service::answering([(400, denied.as_str())]);
         let error = inventory(&service).await.all(Filter::All).await.unwrap_err();
-        assert_eq!(error.status, ExitStatus::Denied);
-        assert!(error.hint.starts_with("IAM must allow ssm:DescribeInstanceInformation on *"), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert_eq!(service.requests().len(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! One cached set of credentials, in the shape in which the AWS CLI writes it: AWS's answer, as JSON.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
     path::Path,
     time::SystemTime,
@@ -10,7 +10,7 @@ use std::{
 use aws_credential_types::Credentials;
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// Credentials, and what has to be known of them to write them down.
@@ -80,21 +80,11 @@ pub(super) fn read(path: &Path) -> Option<Credentials> {
 /// Writes the file in one step, readable by its owner alone: whoever reads sees the old text or the new.
 pub(super) fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     let text = Zeroizing::new(serde_json::to_vec(&to_store(entry)?)?);
-    let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
-    let written = write_private(&draft, &text).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // What is to be reported is why it could not be written.
-        let _ = fs::remove_file(&draft);
-    }
-    written
-}
-
-fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text)
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut draft = NamedTempFile::new_in(folder)?;
+    draft.write_all(&text)?;
+    draft.persist(path)?;
+    Ok(())
 }
 
 fn to_store(entry: &Entry) -> io::Result<ToStore<'_>> {
@@ -138,7 +128,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::aws::test_support::Folder;
+    use crate::test_support::Folder;
 
     /// 2026-11-23T21:03:44 UTC.
     const TIME: Duration = Duration::from_secs(1_795_467_824);

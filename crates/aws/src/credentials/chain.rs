@@ -7,13 +7,52 @@ use std::fmt;
 
 use aws_config::profile::{Profile as Section, ProfileSet};
 
-use crate::diagnostics::{Error, ExitStatus};
-
 /// Where credentials start, and the roles that are assumed from there, first to last.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Chain {
     pub(super) base: Base,
     pub(super) roles: Vec<Role>,
+}
+
+/// Why a profile's way to credentials makes no sense. Shown, it says what is wrong in one line.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ChainError {
+    /// Its `source_profile`s lead in a circle.
+    #[error("profile {profile}: its source_profile leads back to profile {again}")]
+    Circle {
+        /// The profile in use.
+        profile: String,
+        /// The profile that comes twice.
+        again: String,
+    },
+    /// Its `source_profile` does not exist.
+    #[error("profile {profile}: there is no profile {missing}, its source_profile")]
+    MissingProfile {
+        /// The profile that names it.
+        profile: String,
+        /// The one that does not exist.
+        missing: String,
+    },
+    /// Its `credential_source` is none that there is.
+    #[error("profile {profile}: credential_source {unknown} is not known")]
+    UnknownSource {
+        /// The profile that names it.
+        profile: String,
+        /// The name.
+        unknown: String,
+    },
+    /// It has both `source_profile` and `credential_source`.
+    #[error("profile {profile} has source_profile and credential_source")]
+    TwoSources {
+        /// The profile that has both.
+        profile: String,
+    },
+    /// It has neither.
+    #[error("profile {profile} has a role_arn, and nothing to assume the role with")]
+    NoSource {
+        /// The profile that has neither.
+        profile: String,
+    },
 }
 
 /// Credentials that need no others.
@@ -73,8 +112,8 @@ impl Chain {
     /// The chain of `profile`. A profile that is not in the files is a chain without roles: nothing is in it.
     ///
     /// # Errors
-    /// Status 78 for roles whose source makes no sense.
-    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Result<Self, Error> {
+    /// Roles whose source makes no sense.
+    pub(super) fn of(profile: &str, sections: &ProfileSet) -> Result<Self, ChainError> {
         let mut roles = Vec::new();
         let mut visited = vec![profile];
         let mut name = profile;
@@ -90,14 +129,10 @@ impl Chain {
                 Source::Base(base) => break base,
                 Source::Profile(next) if next == name && has_keys(section) => break Base::Keys(name.to_owned()),
                 Source::Profile(next) if visited.contains(&next) => {
-                    let message = format!("profile {profile}: its source_profile leads back to profile {next}");
-                    let hint = format!("let the last source_profile name a profile with credentials, not {next}");
-                    return Err(Error::new(ExitStatus::Config, message, hint));
+                    return Err(ChainError::Circle { profile: profile.to_owned(), again: next.to_owned() });
                 }
                 Source::Profile(next) if sections.get_profile(next).is_none() => {
-                    let message = format!("profile {name}: there is no profile {next}, its source_profile");
-                    let hint = format!("add profile {next}, or correct source_profile of profile {name}");
-                    return Err(Error::new(ExitStatus::Config, message, hint));
+                    return Err(ChainError::MissingProfile { profile: name.to_owned(), missing: next.to_owned() });
                 }
                 Source::Profile(next) => {
                     visited.push(next);
@@ -189,25 +224,16 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(section: &'a Section) -> Result<Self, Error> {
-        let name = section.name();
-        let wrong = |message: String, hint: &str| Err(Error::new(ExitStatus::Config, message, hint));
+    fn of(section: &'a Section) -> Result<Self, ChainError> {
+        let profile = section.name().to_owned();
         match (value(section, "source_profile"), value(section, "credential_source")) {
             (Some(profile), None) => Ok(Self::Profile(profile)),
             (None, Some(source)) => match Base::named(source) {
                 Some(base) => Ok(Self::Base(base)),
-                None => wrong(
-                    format!("profile {name}: credential_source {source} is not known"),
-                    "it is one of Environment, Ec2InstanceMetadata, EcsContainer",
-                ),
+                None => Err(ChainError::UnknownSource { profile, unknown: source.to_owned() }),
             },
-            (Some(_), Some(_)) => {
-                wrong(format!("profile {name} has source_profile and credential_source"), "leave one of them")
-            }
-            (None, None) => wrong(
-                format!("profile {name} has a role_arn, and nothing to assume the role with"),
-                "add source_profile = PROFILE, or credential_source = Ec2InstanceMetadata",
-            ),
+            (Some(_), Some(_)) => Err(ChainError::TwoSources { profile }),
+            (None, None) => Err(ChainError::NoSource { profile }),
         }
     }
 }
@@ -226,7 +252,7 @@ mod tests {
     use aws_types::os_shim_internal::{Env, Fs};
 
     use super::*;
-    use crate::aws::test_support::Folder;
+    use crate::test_support::Folder;
 
     async fn sections(config: &str) -> ProfileSet {
         let folder = Folder::new();
@@ -316,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chain_that_makes_no_sense_is_78() {
+    async fn a_chain_that_makes_no_sense_is_an_error() {
         let config = "[profile loop]\nrole_arn = L\nsource_profile = pool\n\
             [profile pool]\nrole_arn = P\nsource_profile = loop\n\
             [profile self]\nrole_arn = S\nsource_profile = self\n\
@@ -334,7 +360,7 @@ mod tests {
             ("odd", "profile odd: credential_source Moon is not known"),
         ] {
             let error = Chain::of(name, &sections).unwrap_err();
-            assert_eq!((error.status, error.message.as_str()), (ExitStatus::Config, message));
+            assert_eq!(error.to_string(), message);
         }
     }
 }

@@ -19,25 +19,23 @@ use aws_types::SdkConfig;
 use super::{
     cache::{Entry, Origin},
     chain::Role,
-    mfa::{self, Asking},
+    error::SignInError,
+    mfa::{self, MfaPrompt},
 };
-use crate::{
-    aws::fault::cause,
-    diagnostics::{Error, ExitStatus},
-};
+use crate::cause::cause;
 
 /// Assumes `role` with the credentials `source`.
 ///
 /// # Errors
-/// A crate [`Error`] where there is something better to say than what AWS says.
+/// A [`SignInError`] where there is something better to say than what AWS says.
 pub(super) async fn assume_role(
     role: &Role,
     source: Credentials,
     sts: &SdkConfig,
-    asking: Asking,
+    prompt: Option<&dyn MfaPrompt>,
 ) -> Result<Entry, CredentialsError> {
     let code = match &role.mfa_serial {
-        Some(serial) => Some(mfa::code(&role.profile, serial, asking).await.map_err(CredentialsError::provider_error)?),
+        Some(serial) => Some(mfa::code(&role.profile, serial, prompt).await.map_err(CredentialsError::provider_error)?),
         None => None,
     };
     let config = sts.to_builder().credentials_provider(SharedCredentialsProvider::new(source)).build();
@@ -83,17 +81,12 @@ fn account_of(arn: &str) -> Option<&str> {
 fn refusal(role: &Role, error: SdkError<AssumeRoleError, HttpResponse>) -> CredentialsError {
     let Role { profile, arn, .. } = role;
     let said = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    let (profile, why) = (profile.clone(), cause(&error));
     let error = match error.code() {
-        Some("AccessDenied") if said.contains("MultiFactorAuthentication failed") => Error::new(
-            ExitStatus::Denied,
-            format!("profile {profile}: AWS does not accept the MFA code ({})", cause(&error)),
-            "wait for the next code, then connect again: each works once",
-        ),
-        Some("AccessDenied") => Error::new(
-            ExitStatus::Denied,
-            format!("profile {profile}: AssumeRole of {arn} is not permitted ({})", cause(&error)),
-            "IAM must allow sts:AssumeRole on the role, and the role's trust policy must allow you",
-        ),
+        Some("AccessDenied") if said.contains("MultiFactorAuthentication failed") => {
+            SignInError::MfaRefused { profile, why }
+        }
+        Some("AccessDenied") => SignInError::AssumeRole { profile, role: arn.clone(), why },
         _ => return CredentialsError::provider_error(error),
     };
     CredentialsError::provider_error(error)

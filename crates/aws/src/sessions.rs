@@ -12,12 +12,13 @@ use aws_sdk_ssm::Client;
 use zeroize::Zeroizing;
 
 use super::{
-    call::{Attempts, BACKOFF, Call, repeat},
+    call::Call,
     config::Aws,
-    fault::{Fault, Kind},
+    error::{ApiError, ApiFailure},
+    explain::failed,
+    kind::ErrorKind,
+    repeat::{Attempts, BACKOFF, repeat},
 };
-use crate::diagnostics::human::Time;
-use crate::diagnostics::{Error, ExitStatus};
 
 /// How often StartSession is sent while the service throttles. It is repeated for nothing else: an attempt whose
 /// answer got lost may have started a session, and another attempt would leave that one behind.
@@ -55,43 +56,6 @@ pub struct Session {
     pub id: String,
     /// The way to its data channel.
     pub stream: Stream,
-}
-
-/// Why no session was started.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NotStarted {
-    /// What to tell the user.
-    pub error: Error,
-    /// What that means for trying again.
-    pub why: Why,
-}
-
-/// The reasons that callers tell apart.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// The target is not connected to Session Manager; it may be starting, stopped, or no node at all.
-    NotConnected,
-    /// There is no such target.
-    NoTarget,
-    /// Anything else: it is not about the target.
-    Other,
-}
-
-impl From<Fault> for NotStarted {
-    fn from(Fault { kind, error }: Fault) -> Self {
-        let why = match kind {
-            Kind::NotConnected => Why::NotConnected,
-            Kind::Gone => Why::NoTarget,
-            _ => Why::Other,
-        };
-        Self { error, why }
-    }
-}
-
-impl From<Error> for NotStarted {
-    fn from(error: Error) -> Self {
-        Self { error, why: Why::Other }
-    }
 }
 
 /// The way to a session's data channel, good for one connection.
@@ -134,28 +98,28 @@ impl Sessions {
     /// Starts a session. While the service throttles, it is asked again up to three times.
     ///
     /// # Errors
-    /// 69 if the target is not connected, 68 if there is none, 75 for the network and throttling, 77 for credentials
-    /// and permissions, 78 for a document or parameters that the service refuses.
-    pub async fn start(&self, request: &StartRequest) -> Result<Session, NotStarted> {
+    /// Besides those of every call: [`ErrorKind::NotConnected`] if the target may be starting, stopped, or no node at
+    /// all, and [`ErrorKind::Gone`] if there is none.
+    pub async fn start(&self, request: &StartRequest) -> Result<Session, ApiError> {
         let StartRequest { target, document, parameters, reason } = request;
         tracing::info!(target, document, region = self.aws.region, "starting a session");
         let begun = Instant::now();
-        let call = Call::StartSession { document };
+        let call = Call::StartSession { document: document.clone() };
         let parameters: HashMap<_, _> = parameters.clone().into_iter().collect();
         let send = || {
             let request = self.client.start_session().target(target).document_name(document);
             request.set_parameters(Some(parameters.clone())).set_reason(reason.clone()).send()
         };
-        let again = |kind| kind == Kind::Throttled;
-        let answer = repeat(&self.aws, call, self.attempts(START_ATTEMPTS), again, send).await?;
-        let id = field(answer.session_id, "SessionId", call)?;
-        tracing::info!(session = id, took = %Time(begun.elapsed()), "session started");
-        match stream(answer.token_value, answer.stream_url, call) {
+        let again = |kind| kind == ErrorKind::Throttled;
+        let answer = repeat(&self.aws, &call, self.attempts(START_ATTEMPTS), again, send).await?;
+        let id = self.field(answer.session_id, "SessionId", &call).await?;
+        tracing::info!(session = id, took = ?begun.elapsed(), "session started");
+        match self.stream(answer.token_value, answer.stream_url, &call).await {
             Ok(stream) => Ok(Session { id, stream }),
             Err(error) => {
                 // It was started all the same, and nobody else will end it.
                 let _ = self.terminate(&id).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -163,32 +127,49 @@ impl Sessions {
     /// Asks for a new way to a session's data channel; `None` means that the session is over. One attempt.
     ///
     /// # Errors
-    /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
-    pub async fn resume(&self, session_id: &str) -> Result<Option<Stream>, Error> {
+    /// Those of every call.
+    pub async fn resume(&self, session_id: &str) -> Result<Option<Stream>, ApiError> {
         tracing::info!(session = session_id, "resuming the session");
         let call = Call::ResumeSession;
         let send = || self.client.resume_session().session_id(session_id).send();
-        let answer = match repeat(&self.aws, call, self.attempts(RESUME_ATTEMPTS), |_| false, send).await {
+        let answer = match repeat(&self.aws, &call, self.attempts(RESUME_ATTEMPTS), |_| false, send).await {
             Ok(answer) => answer,
-            Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
-            Err(fault) => return Err(fault.error),
+            Err(error) if error.kind() == ErrorKind::Gone => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let token = answer.token_value.filter(|token| !token.is_empty());
-        token.map(|token| stream(Some(token), answer.stream_url, call)).transpose()
+        match answer.token_value.filter(|token| !token.is_empty()) {
+            Some(token) => self.stream(Some(token), answer.stream_url, &call).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Ends a session; one that has already ended is no error. Asked again once if the network or the service fails.
     ///
     /// # Errors
     /// As for [`Self::resume`]. The session then ends by itself, after the idle time set for it.
-    pub async fn terminate(&self, session_id: &str) -> Result<(), Error> {
+    pub async fn terminate(&self, session_id: &str) -> Result<(), ApiError> {
         tracing::info!(session = session_id, "ending the session");
         let call = Call::TerminateSession;
         let send = || self.client.terminate_session().session_id(session_id).send();
-        let again = |kind| matches!(kind, Kind::Throttled | Kind::Passing);
-        match repeat(&self.aws, call, self.attempts(TERMINATE_ATTEMPTS), again, send).await {
-            Ok(_) | Err(Fault { kind: Kind::Gone, .. }) => Ok(()),
-            Err(fault) => Err(fault.error),
+        let again = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Passing);
+        match repeat(&self.aws, &call, self.attempts(TERMINATE_ATTEMPTS), again, send).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The way to a data channel, as an answer names it.
+    async fn stream(&self, token: Option<String>, url: Option<String>, call: &Call) -> Result<Stream, ApiError> {
+        let token = self.field(token, "TokenValue", call).await?.into();
+        Ok(Stream { token, url: self.field(url, "StreamUrl", call).await? })
+    }
+
+    /// A field that the service's answer must have.
+    async fn field(&self, value: Option<String>, field: &'static str, call: &Call) -> Result<String, ApiError> {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => Ok(value),
+            None => Err(failed(&self.aws, call, ApiFailure::Incomplete { field }).await),
         }
     }
 
@@ -197,23 +178,10 @@ impl Sessions {
     }
 }
 
-/// The way to a data channel, as an answer names it.
-fn stream(token: Option<String>, url: Option<String>, call: Call<'_>) -> Result<Stream, Error> {
-    Ok(Stream { token: field(token, "TokenValue", call)?.into(), url: field(url, "StreamUrl", call)? })
-}
-
-/// A field that the service's answer must have.
-fn field(value: Option<String>, name: &str, call: Call<'_>) -> Result<String, Error> {
-    value.filter(|value| !value.is_empty()).ok_or_else(|| {
-        let message = format!("the answer to {} has no {name}", call.operation());
-        Error::new(ExitStatus::TryAgain, message, "try again; with --endpoint-url, check that it is Session Manager's")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::test_support::Service;
+    use crate::test_support::Service;
 
     const STARTED: &str = r#"{"SessionId":"me-0a","StreamUrl":"wss://x/me-0a?cell-number=A+B/","TokenValue":"tok"}"#;
 
@@ -272,8 +240,8 @@ mod tests {
             (r#"{"SessionId":"a","TokenValue":"t"}"#, "StreamUrl", Some(ENDED)),
         ] {
             let service = Service::answering([(200, answer), (200, r#"{"SessionId":"a"}"#)]);
-            let error = sessions(&service).await.start(&request()).await.unwrap_err().error;
-            assert_eq!(error.message, format!("the answer to StartSession has no {name}"));
+            let error = sessions(&service).await.start(&request()).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("the answer to StartSession has no {name}"));
             assert_eq!(service.requests().get(1).map(String::as_str), last);
         }
     }
@@ -286,8 +254,8 @@ mod tests {
         assert_eq!(service.requests().len(), 3);
 
         let service = Service::answering([(400, throttled.as_str()); 9]);
-        let error = sessions(&service).await.start(&request()).await.unwrap_err().error;
-        assert_eq!(error.status, ExitStatus::TryAgain);
+        let error = sessions(&service).await.start(&request()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Throttled);
         assert_eq!(service.requests().len(), 4);
 
         for (status, answer) in [
@@ -322,7 +290,7 @@ mod tests {
     async fn resuming_is_tried_once() {
         let throttled = refusal("ThrottlingException", "Rate exceeded");
         let service = Service::answering([(400, throttled.as_str()), (200, STARTED)]);
-        assert_eq!(sessions(&service).await.resume("me-0a").await.unwrap_err().status, ExitStatus::TryAgain);
+        assert_eq!(sessions(&service).await.resume("me-0a").await.unwrap_err().kind(), ErrorKind::Throttled);
         assert_eq!(service.requests().len(), 1);
     }
 

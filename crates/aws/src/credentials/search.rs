@@ -28,17 +28,17 @@ use aws_types::{
 };
 
 use super::{
-    Profile,
     assume_role::assume_role,
     cache::{Cache, Entry, Name, Origin},
     chain::{Base, Chain, Role, SsoLogin, SsoRole, value},
-    environment_keys,
-    mfa::Asking,
+    environment::environment_keys,
+    error::SignInError,
+    mfa::MfaPrompt,
     reasons,
 };
 use crate::{
-    aws::settings::variable,
-    diagnostics::{Error, ExitStatus},
+    load_error::HalfKeyPair,
+    settings::{Profile, variable},
 };
 
 /// What is needed to look for credentials, again and again.
@@ -63,17 +63,17 @@ struct Search<'a> {
     recipe: &'a Recipe,
     sections: &'a ProfileSet,
     cache: Option<Cache>,
-    asking: Asking,
+    prompt: Option<&'a dyn MfaPrompt>,
 }
 
 type Found<'a> = Pin<Box<dyn Future<Output = provider::Result> + Send + 'a>>;
 
 impl Recipe {
     /// Looks for credentials from the start: providers keep what they have read, and what they read may have changed.
-    pub(super) async fn fetch(&self, asking: Asking) -> provider::Result {
+    pub(super) async fn fetch(&self, prompt: Option<&dyn MfaPrompt>) -> provider::Result {
         let sections = self.sections().await?;
         let chain = self.chain(&sections)?;
-        let search = Search { recipe: self, sections: &sections, cache: self.cache(), asking };
+        let search = Search { recipe: self, sections: &sections, cache: self.cache(), prompt };
         if !chain.roles.is_empty() {
             return search.along(&chain.base, &chain.roles).await;
         }
@@ -117,7 +117,8 @@ impl Recipe {
     }
 
     fn chain(&self, sections: &ProfileSet) -> Result<Chain, CredentialsError> {
-        Chain::of(&self.profile.name, sections).map_err(CredentialsError::provider_error)
+        Chain::of(&self.profile.name, sections)
+            .map_err(|error| CredentialsError::provider_error(SignInError::from(error)))
     }
 
     fn cache(&self) -> Option<Cache> {
@@ -125,9 +126,9 @@ impl Recipe {
         home.filter(|_| self.cached).map(|home| Cache::of_aws_cli(home.as_ref()))
     }
 
-    /// Whether the environment mentions a web identity. A profile that is named by flag keeps it out, as with keys.
+    /// Whether the environment mentions a web identity. A profile that overrides the environment keeps it out, as with keys.
     fn has_web_identity(&self) -> bool {
-        !self.profile.flagged && variable(&self.env, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
+        !self.profile.overriding && variable(&self.env, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
     }
 
     fn has_container(&self) -> bool {
@@ -156,7 +157,7 @@ impl Search<'_> {
             let Some((role, before)) = roles.split_last() else { return self.source(base).await };
             let fetch = async {
                 let source = self.along(base, before).await?;
-                assume_role(role, source, &self.recipe.sts, self.asking).await
+                assume_role(role, source, &self.recipe.sts, self.prompt).await
             };
             self.cached(|| Name::of_role(role), fetch).await
         })
@@ -171,12 +172,12 @@ impl Search<'_> {
         match base {
             Base::Profile(profile) => self.profile(profile).await,
             Base::Process(profile) => self.profile(profile).await.map_err(|error| reasons::process(profile, error)),
-            Base::Keys(profile) => self.keys(profile).map_err(CredentialsError::provider_error),
+            Base::Keys(profile) => self.keys(profile).map_err(half),
             Base::Sso(role) => self.cached(|| Name::of_sso(role), self.sso(role)).await,
             Base::Environment => match environment_keys(&self.recipe.env) {
                 Ok(Some(credentials)) => Ok(credentials),
                 Ok(None) => Err(CredentialsError::not_loaded_no_source()),
-                Err(error) => Err(CredentialsError::provider_error(error)),
+                Err(error) => Err(half(error)),
             },
             Base::Container => self.recipe.container().await,
             Base::InstanceMetadata => self.recipe.instance_metadata().await,
@@ -224,15 +225,11 @@ impl Search<'_> {
         })
     }
 
-    fn keys(&self, profile: &str) -> Result<Credentials, Error> {
+    fn keys(&self, profile: &str) -> Result<Credentials, HalfKeyPair> {
         let section = self.sections.get_profile(profile);
         let get = |key: &str| section.and_then(|section| value(section, key)).map(str::to_owned);
-        let need = |key: &str, other: &str| {
-            get(key).ok_or_else(|| {
-                let message = format!("profile {profile} has {other}, but no {key}");
-                Error::new(ExitStatus::Denied, message, format!("set {key} of profile {profile} too"))
-            })
-        };
+        let need =
+            |missing, set| get(missing).ok_or_else(|| HalfKeyPair { profile: Some(profile.to_owned()), set, missing });
         let (id, secret) = ("aws_access_key_id", "aws_secret_access_key");
         let token = get("aws_session_token").or_else(|| get("aws_security_token"));
         Ok(Credentials::new(need(id, secret)?, need(secret, id)?, token, None, "profile"))
@@ -248,6 +245,10 @@ impl Search<'_> {
             None => Ok(fetch.await?.credentials),
         }
     }
+}
+
+fn half(error: HalfKeyPair) -> CredentialsError {
+    CredentialsError::provider_error(SignInError::from(error))
 }
 
 /// An answer that ends the search: all but "there is nothing here".

@@ -1,6 +1,6 @@
 //! The settings of environment and profile: what each of them says, and which of them counts.
 //!
-//! The command line comes first, then the environment, then the profile. It must not know what a setting is for.
+//! Overrides come first, then the environment, then the profile. It must not know what a setting is for.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,31 @@ use aws_config::profile::ProfileSet;
 use aws_runtime::env_config::EnvConfigValue;
 use aws_types::os_shim_internal::Env;
 
-use super::{credentials::Profile, overrides::Overrides};
-use crate::{
-    diagnostics::{Error, ExitStatus},
+use super::{
     home,
+    load_error::{LoadError, Origin},
+    overrides::Overrides,
 };
 use ssm_net::Source;
+
+/// The profile in use.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Profile {
+    pub(super) name: String,
+    /// Overrides or environment name it: it has to exist.
+    pub(super) named: bool,
+    /// Overrides name it: it wins over credentials in the environment.
+    pub(super) overriding: bool,
+}
+
+impl Profile {
+    pub(super) fn select(own: Option<&str>, env: &Env) -> Self {
+        let from_env = || variable(env, "AWS_PROFILE").or_else(|| variable(env, "AWS_DEFAULT_PROFILE"));
+        let name = own.map(str::to_owned).or_else(from_env);
+        let named = name.is_some();
+        Self { name: name.unwrap_or_else(|| "default".to_owned()), named, overriding: own.is_some() }
+    }
+}
 
 /// A service, as settings name it.
 pub(super) struct Service {
@@ -35,8 +54,8 @@ pub(super) struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    pub(super) fn region(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
-        let region = flag
+    pub(super) fn region(&self, own: Option<&str>) -> Result<Option<String>, LoadError> {
+        let region = own
             .map(str::to_owned)
             .or_else(|| variable(self.env, "AWS_REGION"))
             .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
@@ -44,8 +63,7 @@ impl Settings<'_> {
         match region {
             Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
                 // It becomes part of host names: nothing but a label may pass.
-                let message = format!("{region:?} is not a region");
-                Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
+                Err(LoadError::NotARegion(region))
             }
             region => Ok(region),
         }
@@ -57,41 +75,40 @@ impl Settings<'_> {
     }
 
     /// The URL that environment or profile name for a service.
-    pub(super) fn endpoint(&self, service: &Service) -> Result<Option<String>, Error> {
+    pub(super) fn endpoint(&self, service: &Service) -> Result<Option<String>, LoadError> {
         if self.ignores_endpoints() {
             return Ok(None);
         }
         for name in [service.variable, "AWS_ENDPOINT_URL"] {
             if let Some(url) = variable(self.env, name) {
-                return check_url(&url, name).map(Some);
+                return check_url(&url, Origin::Variable(name)).map(Some);
             }
         }
         let setting = EnvConfigValue::new().profile("endpoint_url").service_id(service.id);
         match setting.load(self.env, Some(self.sections)) {
             Some((url, _)) if !url.trim().is_empty() => {
-                let origin = format!("endpoint_url of profile {}", self.sections.selected_profile());
-                check_url(url.trim(), &origin).map(Some)
+                check_url(url.trim(), self.of_profile("endpoint_url")).map(Some)
             }
             _ => Ok(None),
         }
     }
 
     /// Only what names the message gateway itself: a URL for all services is not one for WebSockets.
-    pub(super) fn stream_endpoint(&self, flag: Option<&str>) -> Result<Option<String>, Error> {
+    pub(super) fn stream_endpoint(&self, own: Option<&str>) -> Result<Option<String>, LoadError> {
         const VARIABLE: &str = "AWS_ENDPOINT_URL_SSMMESSAGES";
-        if let Some(url) = flag {
-            return check_url(url, "--ssmmessages-endpoint-url").map(Some);
+        if let Some(url) = own {
+            return check_url(url, Origin::Override("ssmmessages_endpoint_url")).map(Some);
         }
         if self.ignores_endpoints() {
             return Ok(None);
         }
-        variable(self.env, VARIABLE).map(|url| check_url(&url, VARIABLE)).transpose()
+        variable(self.env, VARIABLE).map(|url| check_url(&url, Origin::Variable(VARIABLE))).transpose()
     }
 
     pub(super) fn identity(&self, profile: &Profile, overrides: &Overrides) -> Vec<String> {
         let own = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
         let in_place_of_profile = ["AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"];
-        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.flagged));
+        let names = own.iter().chain(in_place_of_profile.iter().filter(|_| !profile.overriding));
         let values = names.map(|name| variable(self.env, name).unwrap_or_default());
         let unsigned = overrides.no_sign_request.then(|| "unsigned".to_owned());
         std::iter::once(profile.name.clone()).chain(values).chain(unsigned).collect()
@@ -102,25 +119,28 @@ impl Settings<'_> {
         if overrides.no_verify_ssl {
             return Source::Anyone;
         }
-        let named = |setting: &str, paths| Source::Named { setting: setting.to_owned(), paths };
+        let named = |origin: Origin, paths| Source::Named { setting: origin.to_string(), paths };
         if let Some(path) = &overrides.ca_bundle {
-            return named("--ca-bundle", vec![home::expand(path)]);
+            return named(Origin::Override("ca_bundle"), vec![home::expand(path)]);
         }
         if let Some(path) = variable(self.env, "AWS_CA_BUNDLE") {
-            return named("AWS_CA_BUNDLE", vec![home::expand(&path)]);
+            return named(Origin::Variable("AWS_CA_BUNDLE"), vec![home::expand(&path)]);
         }
         if let Some(path) = self.property("ca_bundle") {
-            let setting = format!("ca_bundle of profile {}", self.sections.selected_profile());
-            return named(&setting, vec![home::expand(&path)]);
+            return named(self.of_profile("ca_bundle"), vec![home::expand(&path)]);
         }
         let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
         let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
-        if paths.is_empty() { Source::System } else { named("SSL_CERT_FILE", paths) }
+        if paths.is_empty() { Source::System } else { named(Origin::Variable("SSL_CERT_FILE"), paths) }
     }
 
     pub(super) fn switch(&self, env: &str, profile: &str) -> bool {
         let setting = EnvConfigValue::new().env(env).profile(profile);
         setting.load(self.env, Some(self.sections)).is_some_and(|(value, _)| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    fn of_profile(&self, setting: &'static str) -> Origin {
+        Origin::Profile { setting, profile: self.sections.selected_profile().to_owned() }
     }
 
     fn property(&self, name: &str) -> Option<String> {
@@ -133,18 +153,12 @@ pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
     env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-pub(super) fn check_url(url: &str, origin: &str) -> Result<String, Error> {
+pub(super) fn check_url(url: &str, origin: Origin) -> Result<String, LoadError> {
     let parsed = url.parse::<http::Uri>().ok().filter(|url| {
         let plain_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         plain_host && matches!(url.scheme_str(), Some("http" | "https"))
     });
-    match parsed {
-        Some(_) => Ok(url.to_owned()),
-        None => {
-            let message = format!("{origin} is no http or https URL with a host");
-            Err(Error::new(ExitStatus::Config, message, "give a URL such as https://ssm.eu-west-1.amazonaws.com"))
-        }
-    }
+    parsed.map(|_| url.to_owned()).ok_or(LoadError::NotAUrl(origin))
 }
 
 #[cfg(test)]
@@ -152,10 +166,10 @@ mod tests {
     use aws_types::os_shim_internal::Fs;
 
     use super::*;
-    use crate::aws::test_support::Folder;
+    use crate::test_support::Folder;
 
     #[tokio::test]
-    async fn the_ca_file_comes_from_flag_then_environment_then_profile() {
+    async fn the_ca_file_comes_from_overrides_then_environment_then_profile() {
         let sections = |config: &'static str| async move {
             let folder = Folder::new();
             let env = Env::from_slice(&[]);
@@ -168,13 +182,13 @@ mod tests {
             paths: paths.iter().map(PathBuf::from).collect(),
         };
         let none = Overrides::default();
-        let flag = Overrides { ca_bundle: Some("/flag.pem".to_owned()), ..none.clone() };
-        let unverified = Overrides { no_verify_ssl: true, ..flag.clone() };
+        let own = Overrides { ca_bundle: Some("/override.pem".to_owned()), ..none.clone() };
+        let unverified = Overrides { no_verify_ssl: true, ..own.clone() };
         let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
         let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
         for (overrides, env, sections, expected) in [
             (&unverified, &all[..], &with, Source::Anyone),
-            (&flag, &all, &with, named("--ca-bundle", &["/flag.pem"])),
+            (&own, &all, &with, named("Overrides::ca_bundle", &["/override.pem"])),
             (&none, &all, &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
             (&none, &openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
             (&none, &openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),

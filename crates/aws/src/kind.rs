@@ -1,0 +1,32 @@
+//! The failures that callers tell apart.
+
+/// What a failure means for whoever asked: whether it may pass, and what would have to change for that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
+    /// The service asks for fewer calls; it has done nothing.
+    Throttled,
+    /// The service or the way to it failed; whether it has done anything is not known.
+    Passing,
+    /// What was asked about does not exist, or not any more.
+    Gone,
+    /// The target has no connection to Session Manager at the moment.
+    NotConnected,
+    /// The credentials have expired.
+    Expired,
+    /// Whoever asks has no credentials that are accepted, or no permission. Either may be given while we wait.
+    Denied,
+    /// Anything else: asking again gives the same answer.
+    Lasting,
+}
+
+impl ErrorKind {
+    /// Whether the credentials or their permissions are what has to change.
+    pub fn is_denial(self) -> bool {
+        matches!(self, Self::Expired | Self::Denied)
+    }
+
+    /// Whether the same call may succeed later, without a change to what it asks for.
+    pub fn may_pass(self) -> bool {
+        !matches!(self, Self::Gone | Self::Lasting)
+    }
+}

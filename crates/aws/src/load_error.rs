@@ -1,0 +1,93 @@
+//! Settings that make no sense: which, and where they come from.
+
+use std::fmt;
+
+/// Why there is no [`Aws`](crate::Aws). Shown, it says what failed in one line.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LoadError {
+    /// A profile file has a line that makes no sense, or cannot be read.
+    #[error("the profile files cannot be read: {why}")]
+    ProfileFiles {
+        /// The line, or what the system says.
+        why: String,
+        /// The config file's name.
+        file: String,
+    },
+    /// The profile that is named does not exist.
+    #[error("there is no AWS profile {name:?}")]
+    NoSuchProfile {
+        /// Its name.
+        name: String,
+        /// Those that there are, in order of name.
+        known: Vec<String>,
+        /// The config file's name.
+        file: String,
+    },
+    /// Nothing names a region.
+    #[error("no AWS region is set")]
+    NoRegion {
+        /// The profile in use.
+        profile: String,
+        /// The config file's name.
+        file: String,
+    },
+    /// What is named as the region can be none.
+    #[error("{0:?} is not a region")]
+    NotARegion(String),
+    /// What is named as the URL of an API or of the streams is none, or has a user's name in it.
+    #[error("{0} is no http or https URL with a host")]
+    NotAUrl(Origin),
+    /// The environment has one half of a key pair.
+    #[error(transparent)]
+    HalfKeyPair(#[from] HalfKeyPair),
+}
+
+/// One half of a key pair without the other.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HalfKeyPair {
+    /// The profile that has it; none if it is the environment.
+    pub profile: Option<String>,
+    /// The variable or setting that is there.
+    pub set: &'static str,
+    /// The one that is missing.
+    pub missing: &'static str,
+}
+
+impl std::error::Error for HalfKeyPair {}
+
+impl fmt::Display for HalfKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { profile, set, missing } = self;
+        match profile {
+            Some(profile) => write!(f, "profile {profile} has {set}, but no {missing}"),
+            None => write!(f, "{set} is set, but {missing} is not"),
+        }
+    }
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// This field of [`Overrides`](crate::Overrides).
+    Override(&'static str),
+    /// This variable of the environment.
+    Variable(&'static str),
+    /// A profile.
+    Profile {
+        /// The setting's name there.
+        setting: &'static str,
+        /// The profile's name.
+        profile: String,
+    },
+}
+
+/// As whoever has set it would look for it: `Overrides::ca_bundle`, `AWS_CA_BUNDLE`, `ca_bundle of profile default`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Override(field) => write!(f, "Overrides::{field}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Profile { setting, profile } => write!(f, "{setting} of profile {profile}"),
+        }
+    }
+}

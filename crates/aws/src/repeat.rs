@@ -29,15 +29,17 @@ pub(super) struct Attempts {
 }
 
 /// Sends as often as `attempts` allows, as long as `again` says so of the failure.
-pub(super) async fn repeat<T, E>(
+pub(super) async fn repeat<T, E, F>(
     aws: &Aws,
     call: &Call,
     attempts: Attempts,
     again: impl Fn(ErrorKind) -> bool,
-    send: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
+    send: impl Fn() -> F,
 ) -> Result<T, ApiError>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    // Not an async closure: what awaits one is not known to be `Send`.
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     // Ahead of the call and outside its time limit: fetching credentials may take a person's attention.
     if let Err(error) = aws.credentials().await {

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant, SystemTime};
 const TOLERANCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
-pub(super) struct SleepWatch {
+pub(crate) struct SleepWatch {
     monotonic: Instant,
     wall: SystemTime,
 }
 
 impl SleepWatch {
-    pub(super) fn new(monotonic: Instant, wall: SystemTime) -> Self {
+    pub(crate) fn new(monotonic: Instant, wall: SystemTime) -> Self {
         Self { monotonic, wall }
     }
 
     /// Whether the machine was asleep since the last look.
-    pub(super) fn has_slept(&mut self, monotonic: Instant, wall: SystemTime) -> bool {
+    pub(crate) fn has_slept(&mut self, monotonic: Instant, wall: SystemTime) -> bool {
         let before = std::mem::replace(self, Self { monotonic, wall });
         let awake = monotonic.saturating_duration_since(before.monotonic);
         wall.duration_since(before.wall).is_ok_and(|passed| passed > awake + TOLERANCE)

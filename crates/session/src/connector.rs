@@ -1,0 +1,79 @@
+//! One attempt to connect to a session's data channel.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ssm_aws::{Aws, Sessions, Stream};
+use ssm_channel::PLUGIN_VERSION;
+use ssm_gateway::{Error as GatewayError, Gateway, Opening, StreamUrl, sign_upgrade};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::early::Early;
+use crate::error::ConnectError;
+use crate::limits;
+
+/// What it takes to connect and to connect again.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    pub(crate) aws: Aws,
+    pub(crate) sessions: Sessions,
+    pub(crate) session_id: String,
+    /// Kept for the life of the session, whatever happens to its sockets.
+    client_id: Uuid,
+}
+
+/// What an attempt brought besides an error: a connection, or the news that the session is over.
+pub(crate) type Attempted = Result<Option<Box<Gateway>>, ConnectError>;
+
+impl Connector {
+    pub(crate) fn new(aws: Aws, sessions: Sessions, session_id: String) -> Self {
+        Self { aws, sessions, session_id, client_id: Uuid::new_v4() }
+    }
+
+    /// Connects to the stream that came with the session. What fails here fails before the open message is sent, so that
+    /// the token is not used and the next attempt may present it. AWS's client does the same.
+    pub(crate) async fn first(self: Arc<Self>, stream: Arc<Stream>, early: Option<Early>) -> Attempted {
+        self.connect(&stream, early).await.map(Some)
+    }
+
+    /// Asks for a new way to the data channel and connects by it.
+    pub(crate) async fn resume(self: Arc<Self>) -> Attempted {
+        match self.sessions.resume(&self.session_id).await? {
+            Some(stream) => self.connect(&stream, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Connects to `stream`, with credentials of this moment.
+    async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, ConnectError> {
+        let aws = &self.aws;
+        let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref());
+        let url = url.map_err(|error| ConnectError::Gateway { error: error.into(), signed: false })?;
+        let begun = Instant::now();
+        let limit = limits::dial(aws);
+        let gateway = timeout(limit, self.dial(&url, stream, early)).await;
+        let gateway = gateway.map_err(|_| ConnectError::Silent { host: url.host().to_owned(), limit })??;
+        tracing::info!(%url, took = ?begun.elapsed(), "data channel open");
+        Ok(Box::new(gateway))
+    }
+
+    async fn dial(&self, url: &StreamUrl, stream: &Stream, early: Option<Early>) -> Result<Gateway, ConnectError> {
+        let aws = &self.aws;
+        let credentials = if url.is_presigned() { None } else { aws.credentials().await? };
+        let signed = url.is_presigned() || credentials.is_some();
+        let failed = |error: GatewayError| ConnectError::Gateway { error, signed };
+        let headers = match credentials {
+            Some(credentials) => sign_upgrade(url, &aws.region, &credentials, SystemTime::now()).map_err(failed)?,
+            None => http::HeaderMap::new(),
+        };
+        let early = match early {
+            Some(early) => early.to(&url.address()).await,
+            None => None,
+        };
+        let opening =
+            Opening { token: stream.token.expose(), client_id: self.client_id, client_version: PLUGIN_VERSION };
+        let open = opening.to_json(Uuid::new_v4());
+        Gateway::connect(url, headers, aws.dialer(), early, limits::connection(aws), open).await.map_err(failed)
+    }
+}

@@ -1,0 +1,461 @@
+//! The session: a data channel over one connection after another.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf, Bytes, BytesMut};
+use ssm_aws::{ApiError, Aws, ErrorKind, Sessions, StartRequest, Stream};
+use ssm_channel::{Channel, Config, Ending, Event as ChannelEvent, Stats};
+use ssm_gateway::{Gateway, Loss, Progress};
+use tokio::time::timeout;
+
+use crate::backoff::Backoff;
+use crate::connector::{Attempted, Connector};
+use crate::early::Early;
+use crate::error::ConnectError;
+use crate::event::{Closed, Event};
+use crate::limits;
+use crate::link::{Link, LinkEvent};
+use crate::sleep::SleepWatch;
+
+/// Frames fed before a flush, or taken before the caller has its turn.
+const BATCH: usize = 64;
+
+/// What a session can be told besides what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// From the beginning to a complete handshake.
+    pub connect_timeout: Duration,
+    /// How long to try to resume a lost connection; zero for not at all.
+    pub resume_timeout: Duration,
+    /// Whether to keep to the service's pace; other gateways may have none.
+    pub paced: bool,
+}
+
+impl Default for Options {
+    /// A minute for the agent to start and answer, ten to come back after a loss, at the service's pace.
+    fn default() -> Self {
+        let (connect_timeout, resume_timeout) = (Duration::from_secs(60), Duration::from_secs(600));
+        Self { connect_timeout, resume_timeout, paced: true }
+    }
+}
+
+/// Where the session is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// The handshake is not complete, and has to be by then.
+    Establishing { deadline: Instant },
+    /// The handshake is complete.
+    Open,
+    /// There is nothing more to come.
+    Closed,
+}
+
+/// One Session Manager session. See the [crate's documentation](crate) for how it is driven.
+pub struct Session {
+    connector: Arc<Connector>,
+    options: Options,
+    state: State,
+    link: Link,
+    /// The way to the data channel that came with the session, until it has led there.
+    first: Option<Arc<Stream>>,
+    early: Option<Early>,
+    backoff: Backoff,
+    /// Why the latest attempt failed, while there is no connection.
+    failed: Option<Arc<ConnectError>>,
+    channel: Channel,
+    sleep_watch: SleepWatch,
+    /// When the connection is to be looked at again.
+    keep_alive: Option<Instant>,
+    events: VecDeque<Event>,
+    /// Bytes that were taken, and for which the channel has no room yet. Never more than it had room for once.
+    held: BytesMut,
+    /// Bytes that are taken, whatever happens meanwhile.
+    promised: usize,
+    /// The caller has been told that there is no room for bytes, and not yet that there is some again.
+    is_full: bool,
+    /// The terminate flag is to follow the last byte.
+    finishing: bool,
+}
+
+impl Session {
+    /// Starts a session and begins to connect to it.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::start`].
+    pub async fn start(aws: &Aws, request: &StartRequest, options: Options) -> Result<Self, ApiError> {
+        let early = Early::begin(aws).await;
+        let sessions = Sessions::new(aws);
+        let started = sessions.start(request).await?;
+        Ok(Self::adopt(aws, &sessions, started.id, started.stream, early, options))
+    }
+
+    /// Takes over a session that has been started, here or elsewhere, and begins to connect to it.
+    pub fn adopt(
+        aws: &Aws,
+        sessions: &Sessions,
+        id: String,
+        stream: Stream,
+        early: Option<Early>,
+        options: Options,
+    ) -> Self {
+        let now = Instant::now();
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let config = Config {
+            unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
+            seed: fastrand::u64(..),
+            paced: options.paced,
+        };
+        Self {
+            connector: Arc::new(Connector::new(aws.clone(), sessions.clone(), id)),
+            options,
+            state: State::Establishing { deadline: now + options.connect_timeout },
+            link: Link::Pausing(now),
+            first: Some(Arc::new(stream)),
+            early,
+            backoff: Backoff::new(options.connect_timeout),
+            failed: None,
+            channel: Channel::new(config, now),
+            sleep_watch: SleepWatch::new(now, SystemTime::now()),
+            keep_alive: None,
+            events: VecDeque::new(),
+            held: BytesMut::new(),
+            promised: 0,
+            is_full: true,
+            finishing: false,
+        }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> &str {
+        &self.connector.session_id
+    }
+
+    /// Waits for the next event, output and room for more bytes among them, and does what is to be done meanwhile. May be
+    /// dropped at any time without loss. Nothing comes after [`Event::Closed`].
+    pub async fn next(&mut self) -> Event {
+        loop {
+            let now = Instant::now();
+            self.handle_timeout(now);
+            if let Some(bytes) = self.poll_output() {
+                return Event::Output(bytes);
+            }
+            if let Some(event) = self.poll_event() {
+                return event;
+            }
+            self.transmit(now, true);
+            if self.is_full && self.room(now) > 0 {
+                self.is_full = false;
+                return Event::Writable;
+            }
+            let wake = self.poll_timeout(now).unwrap_or(now + limits::FOREVER);
+            tokio::select! {
+                _ = self.progress() => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// How many bytes [`send`](Self::send) takes from now on, whatever happens until then. If that is none,
+    /// [`next`](Self::next) tells when it changes.
+    pub fn send_capacity(&mut self, now: Instant) -> usize {
+        self.promised = self.room(now);
+        self.is_full |= self.promised == 0;
+        self.promised
+    }
+
+    fn room(&self, now: Instant) -> usize {
+        if self.state == State::Closed || !self.held.is_empty() { 0 } else { self.channel.send_capacity(now) }
+    }
+
+    /// Takes bytes for the far side, as many as [`send_capacity`](Self::send_capacity) has promised. Returns how many.
+    pub fn send(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let bytes = bytes.get(..self.promised).unwrap_or(bytes);
+        self.promised -= bytes.len();
+        let taken = self.channel.send(now, bytes);
+        // Messages that went meanwhile have left the channel less room than it had.
+        self.held.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        bytes.len()
+    }
+
+    /// Gives the channel what it had no room for, and the end behind it.
+    fn release(&mut self, now: Instant) {
+        if !self.held.is_empty() {
+            let taken = self.channel.send(now, &self.held);
+            self.held.advance(taken);
+        }
+        if self.finishing && self.held.is_empty() {
+            self.channel.finish(Ending::AtOnce);
+        }
+    }
+
+    /// Nothing more is to be sent: ends the session by the terminate flag, behind the last byte.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        self.promised = 0;
+    }
+
+    /// Ends the session by the API, for when nothing can be sent over it.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::terminate`].
+    pub async fn terminate(&self) -> Result<(), ApiError> {
+        self.connector.sessions.terminate(self.id()).await
+    }
+
+    /// Leaves the connection, with a close frame if there is one; the session goes on.
+    pub async fn close(self) {
+        if let Link::Up(gateway) = self.link {
+            let _ = timeout(limits::GOODBYE, gateway.close()).await;
+        }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come; then see [`poll_event`](Self::poll_event) and
+    /// [`poll_output`](Self::poll_output).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.channel.handle_timeout(now);
+        while let Some(event) = self.channel.poll_event() {
+            self.handle_event(now, event);
+        }
+        match self.state {
+            State::Establishing { deadline } if deadline <= now => self.not_connected(),
+            State::Open if !self.is_connected() && self.backoff.deadline(now) <= now => self.not_resumed(),
+            _ => {}
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: ChannelEvent) {
+        let event = match event {
+            ChannelEvent::Ready { agent_version } => {
+                self.state = State::Open;
+                Event::Ready { agent_version }
+            }
+            ChannelEvent::CustomerMessage(text) => Event::Notice(text),
+            ChannelEvent::Ended => Event::Terminated,
+            ChannelEvent::Stalled => return self.lost(now, Loss::Silent),
+            ChannelEvent::PortRefused => Event::PortRefused,
+            ChannelEvent::Unsupported(why) => Event::Unsupported(why),
+            ChannelEvent::Closed { output } => return self.closed(Closed::ByService { output }),
+        };
+        self.events.push_back(event);
+    }
+
+    /// The next thing that the session has to say.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next bytes from the far side, in order.
+    pub fn poll_output(&mut self) -> Option<Bytes> {
+        self.channel.poll_output()
+    }
+
+    /// Sends what may be sent, and keeps the connection alive. Without `flush` it is handed to the operating system by the
+    /// next [`progress`](Self::progress): for callers who have something to write before.
+    pub fn transmit(&mut self, now: Instant, flush: bool) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.release(now);
+        let Link::Up(gateway) = &mut self.link else { return };
+        while !gateway.is_flushing() {
+            for frame in std::iter::from_fn(|| self.channel.poll_frame(now)).take(BATCH) {
+                gateway.feed(frame);
+            }
+            if !gateway.is_flushing() || !flush {
+                break;
+            }
+            if let Err(loss) = gateway.try_flush() {
+                return self.lost(now, loss);
+            }
+        }
+        if self.sleep_watch.has_slept(now, SystemTime::now()) {
+            tracing::info!("the machine was asleep: asking whether the connection is still there");
+            gateway.doubt();
+        }
+        let waiting = self.channel.awaits_acknowledgement();
+        match gateway.keep_alive(now, waiting, self.channel.wants_frames()) {
+            Ok(at) => self.keep_alive = Some(at),
+            Err(loss) => self.lost(now, loss),
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) and [`transmit`](Self::transmit) are to be called next, if nothing
+    /// else happens. It may be in the past.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        if !self.events.is_empty() {
+            return Some(now);
+        }
+        let state = match self.state {
+            State::Closed => return None,
+            State::Establishing { deadline } => Some(deadline),
+            State::Open => None,
+        };
+        let (link, channel) = match &self.link {
+            // While the socket is being written to nothing can be fed, and the channel's own times do not matter.
+            Link::Up(gateway) if gateway.is_flushing() => (self.keep_alive, None),
+            Link::Up(_) => (self.keep_alive, self.channel.poll_timeout(now)),
+            Link::Pausing(_) | Link::Connecting(_) => {
+                let deadline = (self.state == State::Open).then(|| self.backoff.deadline(now));
+                (deadline, self.channel.poll_timeout(now))
+            }
+        };
+        [state, link, channel].into_iter().flatten().min()
+    }
+
+    /// Waits for something to happen on the connection and takes it in, with whatever has come with it. Returns the bytes
+    /// of the frames that have come. May be dropped at any time without loss.
+    pub async fn progress(&mut self) -> usize {
+        if self.state == State::Closed {
+            return std::future::pending().await;
+        }
+        let happened = self.link.next(self.channel.wants_frames()).await;
+        let now = Instant::now();
+        match happened {
+            LinkEvent::Progress(progress) => return self.take(now, progress),
+            LinkEvent::Pause => self.attempt(),
+            LinkEvent::Attempted(attempted) => self.attempted(now, attempted),
+        }
+        0
+    }
+
+    fn take(&mut self, now: Instant, first: Progress) -> usize {
+        let mut received = 0;
+        let mut next = Some(first);
+        for left in (0..BATCH).rev() {
+            match next {
+                Some(Progress::Frame(frame)) => {
+                    received += frame.len();
+                    if let Err(ignored) = self.channel.handle_frame(now, &frame) {
+                        tracing::debug!(bytes = frame.len(), "ignored {ignored}");
+                    }
+                }
+                Some(Progress::Lost(loss)) => {
+                    self.lost(now, loss);
+                    break;
+                }
+                Some(Progress::Alive) => {}
+                Some(Progress::Flushed) | None => break,
+            }
+            next = match &mut self.link {
+                // What is taken here must be looked at in the next round.
+                Link::Up(gateway) if left > 0 && self.channel.wants_frames() => gateway.try_frame(),
+                _ => None,
+            };
+        }
+        received
+    }
+
+    fn attempt(&mut self) {
+        let connector = Arc::clone(&self.connector);
+        self.link = Link::Connecting(match &self.first {
+            Some(stream) => Box::pin(connector.first(Arc::clone(stream), self.early.take())),
+            None => Box::pin(connector.resume()),
+        });
+    }
+
+    fn attempted(&mut self, now: Instant, attempted: Attempted) {
+        match attempted {
+            Ok(Some(gateway)) => self.connected(now, gateway),
+            Ok(None) => self.closed(Closed::WhileAway),
+            Err(error) => self.failed(now, error),
+        }
+    }
+
+    fn connected(&mut self, now: Instant, gateway: Box<Gateway>) {
+        if self.first.take().is_some() {
+            self.backoff = Backoff::new(self.options.resume_timeout);
+        }
+        self.backoff.connected(now);
+        self.failed = None;
+        self.link = Link::Up(gateway);
+        self.channel.transport_up();
+        self.events.push_back(Event::Connected);
+    }
+
+    fn failed(&mut self, now: Instant, error: ConnectError) {
+        let error = Arc::new(error);
+        let may_pass = match self.first {
+            // A permission is missing for good, and nobody has begun to work yet.
+            Some(_) => matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Passing),
+            // An SSO login may be renewed in another window.
+            None => error.kind().may_pass(),
+        };
+        if !may_pass {
+            return self.closed(Closed::Failed(error));
+        }
+        if error.is_unheard() {
+            self.backoff.unheard();
+        }
+        self.failed = Some(Arc::clone(&error));
+        self.events.push_back(Event::Retrying { error, resuming: self.first.is_none() });
+        self.schedule(now);
+    }
+
+    fn lost(&mut self, now: Instant, loss: Loss) {
+        self.keep_alive = None;
+        self.channel.transport_lost(matches!(loss, Loss::Closed { .. }));
+        let loss = Arc::new(loss);
+        self.events.push_back(Event::Lost(Arc::clone(&loss)));
+        if self.options.resume_timeout.is_zero() {
+            self.link = Link::Pausing(now + limits::FOREVER);
+            return self.closed(Closed::Lost(loss));
+        }
+        self.backoff.lost(now);
+        self.schedule(now);
+    }
+
+    /// Pauses before the next attempt, unless there is no time for one.
+    fn schedule(&mut self, now: Instant) {
+        match self.backoff.next_attempt(now, fastrand::f64()) {
+            Some(pause) => self.link = Link::Pausing(now + pause),
+            None if self.first.is_some() => self.not_connected(),
+            None => self.not_resumed(),
+        }
+    }
+
+    fn not_connected(&mut self) {
+        let error = self.failed.take().filter(|_| !self.is_connected());
+        self.closed(Closed::NotConnected { limit: self.options.connect_timeout, error });
+    }
+
+    fn not_resumed(&mut self) {
+        let error = self.failed.take();
+        self.closed(Closed::NotResumed { limit: self.options.resume_timeout, error });
+    }
+
+    fn closed(&mut self, why: Closed) {
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.events.push_back(Event::Closed(why));
+        }
+    }
+
+    /// Whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// Whether something is under way that reading has no part in: a connection, or a flush.
+    pub fn is_at_work(&self) -> bool {
+        self.link.is_at_work()
+    }
+
+    /// The data channel, for what it can tell.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Figures of the session so far.
+    pub fn stats(&self) -> Stats {
+        self.channel.stats()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id()).field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -5,12 +5,10 @@
 //! `commands -> lookup, tunnel`, `lookup -> aws`, `tunnel -> channel, gateway, stdio, aws`, `gateway, aws -> net, denial`
 //! and `aws -> terminal`.
 
-pub mod aws;
 pub mod cli;
 pub mod commands;
 pub mod diagnostics;
 pub mod endpoints;
-mod home;
 pub mod lookup;
 pub mod public_key;
 pub mod target;

@@ -1,5 +1,7 @@
 //! The failures that callers tell apart.
 
+use ssm_net::{DialError, Failure};
+
 /// What a failure means for whoever asked: whether it may pass, and what would have to change for that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ErrorKind {
@@ -28,5 +30,16 @@ impl ErrorKind {
     /// Whether the same call may succeed later, without a change to what it asks for.
     pub fn may_pass(self) -> bool {
         !matches!(self, Self::Gone | Self::Lasting)
+    }
+}
+
+impl From<&DialError> for ErrorKind {
+    fn from(error: &DialError) -> Self {
+        match error.failure {
+            Failure::Trust(_) => Self::Lasting,
+            Failure::ProxyPassword { .. } => Self::Denied,
+            // A network's login page answers in the host's place until somebody has logged in.
+            _ => Self::Passing,
+        }
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::diagnostics::human::Time;
-use crate::diagnostics::{Error, ExitStatus, tell};
+use crate::diagnostics::{Error, ExitStatus, api, tell};
 use crate::endpoints::{
     signals::{Asked, Signals},
     stdio::{Stdin, Stdout},
@@ -129,7 +129,7 @@ async fn start(
 pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
     let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => api(&error).message,
         Err(_) => "no answer from the service".to_owned(),
     };
     tell(&format!("session {session_id} could not be ended and stays until the service ends it as idle: {why}"));

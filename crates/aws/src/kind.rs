@@ -43,3 +43,35 @@ impl From<&DialError> for ErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sso_login_is_renewed_in_another_window_and_a_node_that_is_gone_stays_away() {
+        use ErrorKind::{Denied, Expired, Gone, Lasting, NotConnected, Passing, Throttled};
+        for (kind, may_pass, is_denial) in [
+            (Throttled, true, false),
+            (Passing, true, false),
+            (NotConnected, true, false),
+            (Expired, true, true),
+            (Denied, true, true),
+            (Gone, false, false),
+            (Lasting, false, false),
+        ] {
+            assert_eq!((kind.may_pass(), kind.is_denial()), (may_pass, is_denial), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_may_deny_and_files_of_certificates_stay_as_they_are() {
+        let kind = |failure| {
+            let host = "ssm.example".to_owned();
+            ErrorKind::from(&DialError { host, port: 443, failure, via: None })
+        };
+        assert_eq!(kind(Failure::TimedOut), ErrorKind::Passing);
+        assert_eq!(kind(Failure::ProxyPassword { given: false }), ErrorKind::Denied);
+        assert_eq!(kind(Failure::Trust(ssm_net::TrustError::NoRoots)), ErrorKind::Lasting);
+    }
+}

@@ -1,6 +1,6 @@
 //! Logging, for `-v`, `--debug` and `--log-file`: on stderr, or in a file.
 //!
-//! Only this crate's own events are shown: the SDK's and the TLS library's may hold headers and tokens.
+//! Only the events of our own crates are shown: the SDK's and the TLS library's may hold headers and tokens.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -19,8 +19,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime, uptime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The library's and the binary's events; both crates have this name.
-const OWN: &str = "ssm_proxy";
+/// Whose events are shown: the program's, of which library and binary have the same name, and those of its crates.
+const OWN: [&str; 5] = ["ssm_aws", "ssm_channel", "ssm_gateway", "ssm_net", "ssm_proxy"];
 /// The folder for log files, inside the user's own.
 const FOLDER: &str = "ssm-proxy";
 /// Bytes from which on a log file is put aside when the next run begins.
@@ -29,8 +29,7 @@ const FULL: u64 = 10 << 20;
 /// Starts logging on stderr; without `-v` there is none.
 pub(crate) fn to_stderr(verbosity: Verbosity, colored: bool) {
     if let Some(level) = level(verbosity) {
-        let own = Targets::new().with_target(OWN, level).with_target(TOLD, LevelFilter::OFF);
-        start(own, io::stderr, uptime(), colored);
+        start(own(level).with_target(TOLD, LevelFilter::OFF), io::stderr, uptime(), colored);
     }
 }
 
@@ -46,9 +45,12 @@ pub(crate) fn to_file(path: &Path, verbosity: Verbosity, host: &str) -> Result<(
         Error::new(ExitStatus::Config, message, "give another path with --log-file")
     })?;
     let stamp = Stamp { run: format!("{}[{}]", printable(host), std::process::id()) };
-    let own = Targets::new().with_target(OWN, level(verbosity).unwrap_or(LevelFilter::INFO));
-    start(own, Mutex::new(file), stamp, false);
+    start(own(level(verbosity).unwrap_or(LevelFilter::INFO)), Mutex::new(file), stamp, false);
     Ok(())
+}
+
+fn own(level: LevelFilter) -> Targets {
+    Targets::new().with_targets(OWN.map(|name| (name, level)))
 }
 
 fn level(verbosity: Verbosity) -> Option<LevelFilter> {

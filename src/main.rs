@@ -4,7 +4,7 @@ mod logging;
 
 use std::process::ExitCode;
 
-use ssm_proxy::aws::Aws;
+use ssm_aws::Aws;
 use ssm_proxy::cli::{Action, Invocation, Refusal};
 use ssm_proxy::commands;
 use ssm_proxy::diagnostics::{Error, ExitStatus, tell, tell_failure};

@@ -8,6 +8,7 @@ use clap::{
     ArgAction, Parser,
     builder::{NonEmptyStringValueParser, PossibleValuesParser},
 };
+use ssm_aws::Tag;
 
 use super::{
     Color, Parameters, Skeleton,
@@ -16,7 +17,6 @@ use super::{
     reach::Reach,
     unused::FORMATS,
 };
-use crate::target::Tag;
 
 /// The default of `--connect-timeout`, in seconds. The agent may have to start a worker first, and gives a handshake up
 /// itself after 15 s.

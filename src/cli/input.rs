@@ -6,12 +6,10 @@
 use std::fs;
 
 use serde_json::Value;
+use ssm_aws::expand_home;
 
 use super::Parameters;
-use crate::{
-    diagnostics::{Error, ExitStatus},
-    home,
-};
+use crate::diagnostics::{Error, ExitStatus};
 
 /// What a skeleton has in place of a parameter. Left as it is, it is none.
 const PLACEHOLDER: &str = "KeyName";
@@ -73,7 +71,7 @@ fn parameters(value: &Value) -> Result<Parameters, String> {
 /// Status 78 if the file cannot be read.
 pub(super) fn text(value: String) -> Result<String, Error> {
     let Some(path) = value.strip_prefix("file://") else { return Ok(value) };
-    fs::read_to_string(home::expand(path)).map_err(|error| {
+    fs::read_to_string(expand_home(path)).map_err(|error| {
         let hint = "name a file that can be read, as file://PATH, or give its content itself";
         Error::new(ExitStatus::Config, format!("{path} cannot be read: {error}"), hint)
     })

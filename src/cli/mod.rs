@@ -21,15 +21,11 @@ use std::{
 };
 
 use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, ValueEnum};
+use ssm_aws::{Overrides, Tag};
 
 use self::flags::Flags;
 pub use self::parameters::Parameters;
-use crate::{
-    aws::Overrides,
-    diagnostics::Error,
-    public_key::KeySource,
-    target::{Node, Tag},
-};
+use crate::{diagnostics::Error, public_key::KeySource, target::Node};
 
 /// A command line that makes sense: everything in it validated, every default filled in.
 #[derive(Clone, Debug, Eq, PartialEq)]

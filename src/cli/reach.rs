@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-
-use crate::aws::Limits;
+use ssm_aws::Limits;
 use ssm_net::NO_LIMIT;
 
 #[derive(Debug, Args)]

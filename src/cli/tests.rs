@@ -1,9 +1,9 @@
 //! What is read from command lines, and what is refused.
 
 use super::*;
-use crate::aws::{Limits, test_support::Folder};
 use crate::diagnostics::ExitStatus;
 use crate::target::Alias;
+use ssm_aws::Limits;
 use ssm_net::NO_LIMIT;
 use std::{path::Path, time::Duration};
 
@@ -400,13 +400,18 @@ fn the_target_of_json_is_what_host_may_be() {
 
 #[test]
 fn json_comes_from_a_file_too() {
-    let folder = Folder::new();
+    let folder = tempfile::tempdir().unwrap();
     let name = |path: &Path| format!("file://{}", path.display());
-    let path = folder.write("input.json", r#"{"Target":"i-0","Reason":"from a file"}"#);
+    let write = |file: &str, text: &str| {
+        let path = folder.path().join(file);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let path = write("input.json", r#"{"Target":"i-0","Reason":"from a file"}"#);
     assert_eq!(connection(&["--cli-input-json", &name(&path)]).reason.as_deref(), Some("from a file"));
-    let path = folder.write("parameters.json", r#"{"portNumber":["2222"]}"#);
+    let path = write("parameters.json", r#"{"portNumber":["2222"]}"#);
     assert_eq!(connection(&["i-0", "--parameters", &name(&path)]).port, 2222);
-    let missing = name(&folder.path("missing.json"));
+    let missing = name(&folder.path().join("missing.json"));
     match parse(&["i-0", "--cli-input-json", &missing]) {
         Err(Refusal::File { flag: "--cli-input-json", error }) => {
             assert_eq!(error.status, ExitStatus::Config);

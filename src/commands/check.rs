@@ -8,15 +8,15 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use ssm_aws::{Aws, InstanceConnect, InstanceId, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest};
 use tokio::time::timeout;
 
 use super::{probe::Probe, sign_in::sign_in, steps::Steps};
 use crate::{
-    aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, PushKey},
-    diagnostics::{Error, ExitStatus, tell},
+    diagnostics::{Error, ExitStatus, NotConnected, human::age, tell},
     endpoints::signals::Signals,
-    lookup::{Lookup, NotConnected, age},
+    lookup::Lookup,
     target::Node,
     tunnel,
 };
@@ -120,11 +120,11 @@ impl Walk<'_> {
         match lookup.inventory().node(&id).await {
             Ok(Some(node)) => self.known_node(aws, &node),
             Ok(None) => self.away(aws, &NotConnected::Unknown, &id),
-            Err(error) if error.status == ExitStatus::Denied => {
+            Err(error) if error.kind().is_denial() => {
                 let text = "DescribeInstanceInformation is not permitted; names and --list need it, ids do not";
                 self.steps.skipped("node", text);
             }
-            Err(error) => self.steps.failed("node", &error),
+            Err(error) => self.steps.failed("node", &error.into()),
         }
         Some(id)
     }
@@ -132,8 +132,8 @@ impl Walk<'_> {
     fn known_node(&self, aws: &Aws, node: &ManagedNode) {
         if node.ping == Ping::Online {
             let seen = node.last_ping.map(|time| format!(", last seen {} ago", age(SystemTime::now(), time)));
-            let name = node.name.as_deref().or(node.computer_name.as_deref());
-            let known = [name, node.address.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let known =
+                [node.display_name(), node.address.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
             self.steps.passed("node", &format!("{} ({known}) is online{}", node.id, seen.unwrap_or_default()));
         } else {
             self.away(aws, &NotConnected::Known(Box::new(node.clone())), &node.id);
@@ -167,8 +167,9 @@ impl Walk<'_> {
 
     async fn key(&self, aws: &Aws, id: &str, PushKey { key, user }: &PushKey) {
         let push = async {
-            check_target(id)?;
-            InstanceConnect::new(aws).push_key(id, user, &key.read().await?).await
+            let instance = InstanceId::of(id)?;
+            let key = key.read().await?;
+            Ok::<(), Error>(InstanceConnect::new(aws).push_key(&instance, user, &key).await?)
         };
         if self.steps.take("key", push.await).is_some() {
             self.steps.passed("key", &format!("pushed for {user}, good for 60 s"));
@@ -183,8 +184,7 @@ impl Walk<'_> {
             reason: self.connection.reason.clone(),
         };
         let begun = Instant::now();
-        let session = sessions.start(&request).await.map_err(|not_started| not_started.error);
-        let session = self.steps.take("session", session)?;
+        let session = self.steps.take("session", sessions.start(&request).await)?;
         self.started.replace(Some(session.id.clone()));
         self.steps.passed_in("session", &format!("{} started by {}", session.id, request.document), begun);
         Some(session)
@@ -223,7 +223,7 @@ impl Walk<'_> {
         let Some(id) = self.started.take() else { return };
         // The agent has ended it as a rule, but the permission to do it from here is needed where it cannot.
         let ended = match timeout(tunnel::TERMINATE, sessions.terminate(&id)).await {
-            Ok(ended) => ended,
+            Ok(ended) => ended.map_err(Error::from),
             Err(_) if self.ended.get() => Ok(()),
             Err(_) => {
                 let hint = format!("aws ssm terminate-session --session-id {id}");

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ssm_aws::{ApiError, Aws, ErrorKind, InstanceConnect, InstanceId, ManagedNode, Session, Sessions, StartRequest};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{sign_in::sign_in, waiting::Waiting};
 use crate::{
-    aws::{Aws, InstanceConnect, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why, check_target},
     cli::{Connection, PushKey},
-    diagnostics::{Error, ExitStatus},
-    lookup::{Lookup, NotConnected, NotFound},
+    diagnostics::{Error, NotConnected},
+    lookup::{Lookup, NotFound},
     target::{Alias, Node},
     tunnel,
 };
@@ -88,9 +88,9 @@ impl From<NotFound> for Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, may_pass: false, away: None }
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), may_pass: false, away: None }
     }
 }
 
@@ -122,7 +122,7 @@ impl Starter<'_> {
     /// Reads the key to push, before anything is asked of AWS.
     async fn prepare<'a>(&self, PushKey { key, user }: &'a PushKey) -> Result<Pushing<'a>, Error> {
         if let Node::Id(id) = &self.connection.node {
-            check_target(id)?;
+            InstanceId::of(id)?;
         }
         Ok(Pushing { connect: InstanceConnect::new(self.aws), user, public_key: key.read().await? })
     }
@@ -151,9 +151,10 @@ impl Starter<'_> {
 
     /// Asks for a session, and pushes the key meanwhile: both have to be there before the first byte of SSH.
     async fn ask(&self, found: Found, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
-        if pushing.is_some() {
-            check_target(&found.id)?;
-        }
+        let pushing = match pushing {
+            Some(pushing) => Some((pushing, InstanceId::of(&found.id)?)),
+            None => None,
+        };
         let request = StartRequest {
             target: found.id.clone(),
             document: self.connection.document.clone(),
@@ -163,19 +164,24 @@ impl Starter<'_> {
         let start = async {
             let session = self.sessions.start(&request).await?;
             self.unclaimed.replace(Some(session.id.clone()));
-            Ok(session)
+            Ok::<_, ApiError>(session)
         };
         let push = async {
-            match pushing {
-                Some(Pushing { connect, user, public_key }) => connect.push_key(&found.id, user, public_key).await,
+            match &pushing {
+                Some((Pushing { connect, user, public_key }, instance)) => {
+                    connect.push_key(instance, user, public_key).await
+                }
                 None => Ok(()),
             }
         };
         match tokio::join!(start, push) {
             (Ok(session), Ok(())) => Ok(session),
             (Ok(_), Err(error)) => Err(error.into()),
-            (Err(NotStarted { error, why }), _) => {
-                Err(Failure { error, may_pass: why == Why::NotConnected, away: (why != Why::Other).then_some(found) })
+            (Err(error), _) => {
+                let kind = error.kind();
+                let is_away = matches!(kind, ErrorKind::NotConnected | ErrorKind::Gone);
+                let may_pass = kind == ErrorKind::NotConnected;
+                Err(Failure { error: error.into(), may_pass, away: is_away.then_some(found) })
             }
         }
     }
@@ -188,7 +194,7 @@ impl Starter<'_> {
             None => match timeout(EXPLANATION, self.lookup().inventory().node(&id)).await {
                 Ok(Ok(Some(node))) => NotConnected::Known(Box::new(node)),
                 Ok(Ok(None)) => NotConnected::Unknown,
-                Ok(Err(why)) if why.status == ExitStatus::Denied => NotConnected::NotPermitted,
+                Ok(Err(why)) if why.kind().is_denial() => NotConnected::NotPermitted,
                 Ok(Err(_)) | Err(_) => NotConnected::NotAnswered,
             },
         };

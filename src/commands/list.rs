@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
 
+use ssm_aws::{Aws, Filter, Inventory, ManagedNode};
+
 use super::{print::print, sign_in::sign_in, ssh_config::of_nodes};
 use crate::{
-    aws::{Aws, Filter, Inventory, ManagedNode},
     cli::{Listing, Output},
-    diagnostics::{Error, ExitStatus, printable, tell},
-    lookup::age,
+    diagnostics::{Error, ExitStatus, human::age, printable, tell},
 };
 
 /// Shows the nodes that the listing asks for.
@@ -26,7 +26,7 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
     if let Some(part) = &listing.filter {
         nodes.retain(|node| has(node, part));
     }
-    nodes.sort_by(|a, b| (name(a), &a.id).cmp(&(name(b), &b.id)));
+    nodes.sort_by(|a, b| (a.display_name(), &a.id).cmp(&(b.display_name(), &b.id)));
     if nodes.is_empty() {
         let that_fit = if listing.filter.is_some() || !listing.tags.is_empty() { " that fit" } else { "" };
         tell(&format!("there are no managed nodes{that_fit} in {}", aws.region));
@@ -39,11 +39,6 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
         (None, Output::Json) => json(&nodes)?,
     };
     print(&text)
-}
-
-/// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.
-pub(super) fn name(node: &ManagedNode) -> &str {
-    node.name.as_deref().or(node.computer_name.as_deref()).unwrap_or("-")
 }
 
 /// Whether `part` is in something that the list shows, or in another name of the node, in whatever case.
@@ -87,7 +82,7 @@ fn row(node: &ManagedNode, now: SystemTime) -> [String; HEADINGS.len()] {
     let platform: Vec<&str> = platform.into_iter().chain(node.platform_version.as_deref()).collect();
     [
         printable(&node.id),
-        printable(name(node)),
+        or_dash(node.display_name()),
         or_dash(node.address.as_deref()),
         or_dash(Some(platform.join(" ").as_str()).filter(|platform| !platform.is_empty())),
         or_dash(node.agent_version.as_deref()),

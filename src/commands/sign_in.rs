@@ -2,12 +2,21 @@
 
 use std::time::Instant;
 
+use ssm_aws::{Aws, MfaAnswer, MfaPrompt};
+
 use crate::{
-    aws::Aws,
-    diagnostics::human::Time,
-    diagnostics::{Error, ExitStatus, tell},
-    endpoints::signals::Signals,
+    diagnostics::{Error, ExitStatus, human::Time, tell},
+    endpoints::{signals::Signals, terminal},
 };
+
+/// The prompt for an MFA code: the controlling terminal.
+struct Terminal;
+
+impl MfaPrompt for Terminal {
+    fn ask<'a>(&'a self, serial: &'a str) -> MfaAnswer<'a> {
+        Box::pin(async move { terminal::ask_hidden(&format!("Enter MFA code for {serial}: ")).await })
+    }
+}
 
 /// Finds the credentials. Whoever is asked for an MFA code takes the time that it takes: no limit of the session counts
 /// it.
@@ -18,7 +27,7 @@ pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
     let begun = Instant::now();
     tokio::select! {
         biased;
-        signed_in = aws.sign_in() => {
+        signed_in = aws.sign_in(&Terminal) => {
             signed_in?;
             if aws.signs() {
                 tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");

@@ -4,9 +4,10 @@
 
 use std::{collections::HashMap, env, path::PathBuf};
 
-use super::{list::name, print::print};
+use ssm_aws::{ManagedNode, Overrides};
+
+use super::print::print;
 use crate::{
-    aws::{ManagedNode, Overrides},
     cli::{Entry, Host, quote},
     diagnostics::{Error, printable},
 };
@@ -40,16 +41,19 @@ pub fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Resul
 pub(super) fn of_nodes(region: &str, profile: Option<&str>, nodes: &[ManagedNode], entry: &Entry) -> String {
     let maker = Maker::new(Some(region), profile, entry);
     let mut count: HashMap<String, usize> = HashMap::new();
-    for node in nodes {
-        *count.entry(name(node).to_lowercase()).or_default() += 1;
+    for name in nodes.iter().filter_map(ManagedNode::display_name) {
+        *count.entry(name.to_lowercase()).or_default() += 1;
     }
     let mut text = head();
     for node in nodes {
-        let alone = count.get(&name(node).to_lowercase()) == Some(&1) && is_word(name(node));
-        let patterns = if alone { format!("{} {}", name(node), node.id) } else { node.id.clone() };
+        let is_alone = |name: &&str| count.get(&name.to_lowercase()) == Some(&1) && is_word(name);
+        let patterns = match node.display_name().filter(is_alone) {
+            Some(name) => format!("{name} {}", node.id),
+            None => node.id.clone(),
+        };
         let host_name = format!("HostName {}", node.id);
-        let known =
-            [Some(name(node)), node.address.as_deref(), node.platform_name.as_deref(), Some(node.ping.as_str())];
+        let name = Some(node.display_name().unwrap_or("-"));
+        let known = [name, node.address.as_deref(), node.platform_name.as_deref(), Some(node.ping.as_str())];
         let known: Vec<_> = known.into_iter().flatten().map(printable).collect();
         text.push_str(&format!("\n# {}", known.join(", ")));
         text.push_str(&maker.block(&patterns, &[host_name], USED, true));

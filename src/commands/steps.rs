@@ -56,8 +56,8 @@ impl Steps {
     }
 
     /// What a step brought, or its failure.
-    pub(super) fn take<T>(&self, name: &str, result: Result<T, Error>) -> Option<T> {
-        result.inspect_err(|error| self.failed(name, error)).ok()
+    pub(super) fn take<T>(&self, name: &str, result: Result<T, impl Into<Error>>) -> Option<T> {
+        result.map_err(|error| self.failed(name, &error.into())).ok()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ssm_aws::Backoff;
 use tokio::sync::Notify;
 
 use crate::diagnostics::printable;
@@ -23,7 +24,7 @@ pub(super) struct Waiting<'a> {
     host: &'a str,
     started: Instant,
     limit: Duration,
-    pause: Cell<Duration>,
+    backoff: Cell<Backoff>,
     progress: Cell<Progress>,
     hurry: &'a Notify,
 }
@@ -43,8 +44,8 @@ impl<'a> Waiting<'a> {
     /// A wait of at most `limit` from now on, which ends early when `hurry` says so.
     pub(super) fn new(host: &'a str, limit: Duration, hurry: &'a Notify) -> Self {
         let progress = if io::stderr().is_terminal() { Progress::Blank } else { Progress::Unseen };
-        let (pause, progress) = (Cell::new(PAUSE_MIN), Cell::new(progress));
-        Self { host, started: Instant::now(), limit, pause, progress, hurry }
+        let backoff = Cell::new(Backoff::new(PAUSE_MIN, PAUSE_MAX));
+        Self { host, started: Instant::now(), limit, backoff, progress: Cell::new(progress), hurry }
     }
 
     /// Pauses before the next look, or says that it is in vain.
@@ -52,8 +53,9 @@ impl<'a> Waiting<'a> {
         let waited = self.started.elapsed();
         let Some(left) = self.limit.checked_sub(waited).filter(|left| !left.is_zero()) else { return false };
         self.show(waited);
-        let pause = self.pause.get();
-        self.pause.set((pause * 2).min(PAUSE_MAX));
+        let mut backoff = self.backoff.get();
+        let pause = backoff.pause(1.0);
+        self.backoff.set(backoff);
         tracing::info!(?pause, ?left, "waiting for the node");
         tokio::select! {
             () = tokio::time::sleep(pause.min(left)) => true,

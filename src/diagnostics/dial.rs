@@ -3,6 +3,7 @@
 use ssm_net::{DialError, Failure, TrustError, Via, authority};
 
 use super::error::{Error, ExitStatus};
+use super::setting::origin;
 
 /// What failed, and what to do about it.
 pub fn dial(error: &DialError) -> Error {
@@ -12,7 +13,7 @@ pub fn dial(error: &DialError) -> Error {
         // A network's login page answers in the host's place until somebody has logged in.
         _ => ExitStatus::TryAgain,
     };
-    Error::new(status, error.to_string(), hint(error)).unheard()
+    Error::new(status, error.to_string(), hint(error))
 }
 
 fn hint(error: &DialError) -> String {
@@ -41,7 +42,7 @@ fn trust(error: &TrustError) -> String {
     match error {
         TrustError::Library(_) => "report this as a bug".to_owned(),
         TrustError::File { setting, .. } => {
-            format!("name a PEM file with the certificates to trust by {setting}, or leave that out")
+            format!("name a PEM file with the certificates to trust by {}, or leave that out", origin(setting))
         }
         TrustError::NoRoots => {
             "install the package ca-certificates, or name a PEM file by --ca-bundle or AWS_CA_BUNDLE".to_owned()

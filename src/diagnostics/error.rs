@@ -41,19 +41,11 @@ pub struct Error {
     pub message: String,
     /// What to do next, one line, ending where possible with the very command, flag or IAM action.
     pub hint: String,
-    /// Whether nothing was heard from AWS at all: then it costs nobody but us to try again soon.
-    pub unheard: bool,
 }
 
 impl Error {
     /// An error with its exit status, what failed, and what to do next.
     pub fn new(status: ExitStatus, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { status, message: message.into(), hint: hint.into(), unheard: false }
-    }
-
-    /// The same, of a failure in which nothing was heard from AWS.
-    #[must_use]
-    pub fn unheard(self) -> Self {
-        Self { unheard: true, ..self }
+        Self { status, message: message.into(), hint: hint.into() }
     }
 }

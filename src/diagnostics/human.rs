@@ -1,7 +1,7 @@
 //! Figures as people read them: times and amounts, rounded to what matters.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A time: `0.4 ms`, `23 ms`, `4.2 s`, `75 s`, `12 min`.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,20 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// How long ago `time` was, in the one unit that says it best.
+pub fn age(now: SystemTime, time: SystemTime) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = now.duration_since(time).unwrap_or(Duration::ZERO).as_secs();
+    match seconds {
+        0..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..DAY => format!("{} h", seconds / HOUR),
+        _ => format!("{} d", seconds / DAY),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +91,22 @@ mod tests {
         ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now = SystemTime::now();
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h"),
+            (86_399, "23 h"),
+            (864_000, "10 d"),
+        ] {
+            assert_eq!(age(now, now - Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(age(now, now + Duration::from_secs(5)), "0 s", "clocks differ");
     }
 }

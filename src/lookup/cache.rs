@@ -4,7 +4,7 @@
 //! never a connection: its failures are logged and forgotten.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 /// How long an answer is taken for granted: the time in which the same machine is connected to several times in a row,
 /// and too short for most machines to be replaced. One that is, is noticed: it is not connected any more.
@@ -100,18 +101,12 @@ impl Cache {
 
 /// Writes an entry so that whoever reads it sees all of it or nothing, and nobody but the user can.
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        private_folder().create(folder)?;
-    }
-    let unfinished = path.with_extension(format!("{:016x}", fastrand::u64(..)));
-    let written = private_file(&unfinished)
-        .and_then(|mut file| file.write_all(&serde_json::to_vec(entry)?))
-        .and_then(|()| fs::rename(&unfinished, path));
-    if written.is_err() {
-        // Nothing is to be left of what failed, if there is anything.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
+    let folder = path.parent().unwrap_or(Path::new("."));
+    private_folder().create(folder)?;
+    let mut unfinished = NamedTempFile::new_in(folder)?;
+    unfinished.write_all(&serde_json::to_vec(entry)?)?;
+    unfinished.persist(path)?;
+    Ok(())
 }
 
 fn private_folder() -> DirBuilder {
@@ -120,14 +115,6 @@ fn private_folder() -> DirBuilder {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 #[cfg(test)]

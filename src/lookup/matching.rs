@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::aws::{ManagedNode, Ping};
+use ssm_aws::{ManagedNode, Ping};
 
 /// Chooses among nodes that fit: the only one, or the only one that is online.
 ///

@@ -4,21 +4,21 @@
 //! the list, up to the first page that decides. It must not know what the id is wanted for.
 
 mod cache;
-mod explain;
 mod matching;
-mod not_connected;
 
 use std::time::SystemTime;
 
+use ssm_aws::{ApiError, Aws, Filter, Inventory, ManagedNode, Tag};
+
 use crate::{
-    aws::{Aws, Filter, Inventory, ManagedNode},
-    diagnostics::Error,
-    target::{Alias, Node, Tag, Target},
+    diagnostics::{
+        Error,
+        node::{ambiguous, none_named, none_tagged},
+    },
+    target::{Alias, Node, Target},
 };
 use cache::{Cache, Key};
 use matching::{choose, is_decided, is_known_as};
-
-pub use not_connected::{NotConnected, age};
 
 /// Looks names up.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ pub struct NotFound {
     pub may_appear: bool,
 }
 
-impl From<Error> for NotFound {
-    fn from(error: Error) -> Self {
-        Self { error, may_appear: false }
+impl From<ApiError> for NotFound {
+    fn from(error: ApiError) -> Self {
+        Self { error: error.into(), may_appear: false }
     }
 }
 
@@ -75,8 +75,7 @@ impl Lookup {
     /// The node that is known as `alias`, asked of the service.
     ///
     /// # Errors
-    /// Status 68 if there is none, or if there are several of which none is to be preferred; else as
-    /// [`Inventory::page`].
+    /// If there is none, or if there are several of which none is to be preferred; else as [`Inventory::all`].
     pub async fn find(&self, alias: &Alias) -> Result<ManagedNode, NotFound> {
         tracing::info!(%alias, region = self.aws.region, "looking the node up");
         let mut seen = Vec::new();
@@ -89,16 +88,19 @@ impl Lookup {
                 tracing::info!(id = node.id, ping = node.ping.as_str(), "node found");
                 Ok(node)
             }
-            Err(nodes) => Err(explain::ambiguous(&self.aws.region, &nodes).into()),
+            Err(nodes) => Err(NotFound { error: ambiguous(&self.aws.region, &nodes), may_appear: false }),
             Ok(None) => {
-                let error = explain::not_found(&self.aws.region, alias, &seen);
+                let error = match alias {
+                    Alias::Tags(_) => none_tagged(&self.aws.region, &alias.to_string()),
+                    Alias::Name(name) => none_named(&self.aws.region, name, &seen),
+                };
                 Err(NotFound { error, may_appear: true })
             }
         }
     }
 
     /// Those that are known by this name; `seen` takes the nodes that are not.
-    async fn find_name(&self, name: &str, seen: &mut Vec<ManagedNode>) -> Result<Vec<ManagedNode>, Error> {
+    async fn find_name(&self, name: &str, seen: &mut Vec<ManagedNode>) -> Result<Vec<ManagedNode>, ApiError> {
         let mut found = Vec::new();
         if matching::address(name).is_none() {
             let tag = Tag { key: "Name".to_owned(), value: name.to_owned() };

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-/// First pause between attempts; it doubles.
+use ssm_aws::Backoff;
+
+/// First pause between attempts, behind one that is made at once; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -20,13 +22,13 @@ pub(super) struct Patience {
     /// When the connection was lost that has not recovered since.
     lost: Option<Instant>,
     connected: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Patience {
     /// Patience for `budget` from a loss on; zero is none.
     pub(super) fn new(budget: Duration) -> Self {
-        Self { budget, lost: None, connected: None, pause: Duration::ZERO }
+        Self { budget, lost: None, connected: None, backoff: Backoff::at_once(PAUSE_MIN, PAUSE_MAX) }
     }
 
     /// There is a connection.
@@ -39,13 +41,13 @@ impl Patience {
         let was_stable = self.connected.take().is_some_and(|since| now.duration_since(since) >= STABLE);
         if was_stable || self.lost.is_none() {
             self.lost = Some(now);
-            self.pause = Duration::ZERO;
+            self.backoff = Backoff::at_once(PAUSE_MIN, PAUSE_MAX);
         }
     }
 
     /// An attempt failed without a word from AWS.
     pub(super) fn unheard(&mut self) {
-        self.pause = self.pause.min(PAUSE_UNHEARD);
+        self.backoff.shorten(PAUSE_UNHEARD);
     }
 
     /// When patience is spent: an attempt that is under way then is given up.
@@ -57,11 +59,12 @@ impl Patience {
     /// `chance`, from 0 to 1, spreads the attempts of many sessions that were cut at once.
     pub(super) fn next_attempt(&mut self, now: Instant, chance: f64) -> Option<Duration> {
         let lost = *self.lost.get_or_insert(now);
-        let pause = self.pause.mul_f64(0.5 + chance / 2.0);
+        let mut backoff = self.backoff;
+        let pause = backoff.pause(chance);
         if now.duration_since(lost) + pause >= self.budget {
             return None;
         }
-        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.backoff = backoff;
         Some(pause)
     }
 }

@@ -6,7 +6,7 @@
 use tokio::task::JoinHandle;
 
 use super::limits;
-use crate::aws::Aws;
+use ssm_aws::Aws;
 use ssm_net::{Address, Transport};
 
 /// A connection that is under way, or made.

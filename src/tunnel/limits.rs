@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::aws::Aws;
+use ssm_aws::Aws;
 
 /// With nothing else to wait for. Never reached: a live link has its keep-alive, an attempt its own limits.
 pub(super) const FOREVER: Duration = Duration::from_secs(3600);

@@ -17,12 +17,12 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BytesMut};
+use ssm_aws::{Aws, Session, Sessions};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::aws::{Aws, Session, Sessions};
 use crate::diagnostics::human::Time;
-use crate::diagnostics::{Error, ExitStatus, tell};
+use crate::diagnostics::{Error, ExitStatus, api, tell};
 use crate::endpoints::{
     signals::{Asked, Signals},
     stdio::{Stdin, Stdout},
@@ -99,7 +99,7 @@ pub async fn run(
 /// Those of the dial; nothing is tried again.
 pub(crate) async fn open(aws: &Aws, sessions: &Sessions, session: &Session) -> Result<Box<Gateway>, Error> {
     let connector = Connector::new(aws, sessions, &session.id, Patience::new(Duration::ZERO));
-    connector.first(&session.stream, None).await.map_err(|failure| failure.error)
+    connector.first(&session.stream, None).await.map_err(|failure| failure.explain(aws))
 }
 
 /// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
@@ -129,7 +129,7 @@ async fn start(
 pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
     let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => error.message,
+        Ok(Err(error)) => api(&error).message,
         Err(_) => "no answer from the service".to_owned(),
     };
     tell(&format!("session {session_id} could not be ended and stays until the service ends it as idle: {why}"));
@@ -330,11 +330,12 @@ impl<'a> Tunnel<'a> {
         let gateway = match gateway {
             Ok(gateway) => gateway,
             // The flag did its work, and the connection went before it could be acknowledged.
-            Err(Failure { session_is_over: true, .. }) if self.channel.has_sent_flag() => {
+            Err(Failure::SessionIsOver) if self.channel.has_sent_flag() => {
                 return Err(Outcome { over: true, result: Ok(()) });
             }
-            Err(Failure { error, session_is_over }) => {
-                return Err(Outcome { over: session_is_over, result: Err(error) });
+            Err(failure) => {
+                let over = matches!(failure, Failure::SessionIsOver);
+                return Err(Outcome { over, result: Err(self.connector.explain(&failure)) });
             }
         };
         self.link = Link::Up(gateway);

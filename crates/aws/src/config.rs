@@ -12,6 +12,7 @@ use std::{
 use aws_config::{
     AppName, BehaviorVersion, Region, SdkConfig, identity::IdentityCache, imds, profile::ProfileSet,
     provider_config::ProviderConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
@@ -70,15 +71,7 @@ impl Aws {
     }
 
     pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, LoadError> {
-        let mut profile = Profile::select(overrides.profile.as_deref(), &env);
-        let mut sections = load_sections(&env, &files, &profile).await?;
-        if let Some(name) = other_case(&profile.name, &sections).map(str::to_owned) {
-            profile.name = name;
-            sections = load_sections(&env, &files, &profile).await?;
-        }
-        if profile.named && profile.name != "default" && sections.get_profile(&profile.name).is_none() {
-            return Err(no_such_profile(&profile.name, &sections, &env));
-        }
+        let (profile, sections) = load_profile(overrides, &env, &files).await?;
         let settings = Settings { env: &env, sections: &sections };
         let endpoint_override = match overrides.endpoint_url.as_deref() {
             Some(url) => Some(check_url(url, Origin::Override("endpoint_url"))?),
@@ -88,16 +81,13 @@ impl Aws {
         let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
         let sts_endpoint = settings.endpoint(&STS)?;
         let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source(overrides))));
-        let http = Http::new(dialer.clone());
-        let timeouts = overrides.limits.timeouts();
-        let use_fips = settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
-        let use_dual_stack = settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
-        let provider = ProviderConfig::without_region()
-            .with_http_client(http.clone())
-            .with_timeout_config(timeouts.clone())
-            .with_use_fips(Some(use_fips))
-            .with_use_dual_stack(Some(use_dual_stack))
-            .with_behavior_version(Some(BehaviorVersion::latest()));
+        let sending = Sending {
+            http: Http::new(dialer.clone()),
+            timeouts: overrides.limits.timeouts(),
+            use_fips: settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+            use_dual_stack: settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
+        };
+        let provider = sending.provider();
         let identity = settings.identity(&profile, overrides);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
@@ -105,19 +95,7 @@ impl Aws {
         };
         let provider = provider.with_region(Some(Region::new(region.clone())));
         let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
-        let mut sdk = SdkConfig::builder();
-        sdk.set_app_name(AppName::new(APP_NAME).ok());
-        let sdk = sdk
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.clone()))
-            .http_client(http)
-            .timeout_config(timeouts)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // `CachedCredentials` is the cache; the SDK's own would be a second opinion on what is still fresh.
-            .identity_cache(IdentityCache::no_cache())
-            .use_fips(use_fips)
-            .use_dual_stack(use_dual_stack)
-            .build();
+        let sdk = sending.sdk(&region);
         let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
         sts.set_endpoint_url(sts_endpoint);
         let login = Login::of(&profile.name, &sections);
@@ -131,10 +109,8 @@ impl Aws {
             imds,
             cached: !overrides.no_credential_cache,
         };
-        let credentials = match overrides.no_sign_request {
-            true => None,
-            false => Some(Arc::new(CachedCredentials::new(recipe, login)?)),
-        };
+        let credentials = (!overrides.no_sign_request).then(|| CachedCredentials::new(recipe, login)).transpose()?;
+        let credentials = credentials.map(Arc::new);
         // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
         let mut sdk = sdk.to_builder().retry_config(RetryConfig::disabled());
         sdk.set_credentials_provider(credentials.clone().map(|credentials| {
@@ -229,6 +205,60 @@ impl fmt::Debug for Aws {
             .field("endpoint_override", &self.endpoint_override)
             .finish_non_exhaustive()
     }
+}
+
+/// How requests are sent, for the SDK's two kinds of configuration.
+struct Sending {
+    http: Http,
+    timeouts: TimeoutConfig,
+    use_fips: bool,
+    use_dual_stack: bool,
+}
+
+impl Sending {
+    /// For those who give credentials. The region is not known yet.
+    fn provider(&self) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_http_client(self.http.clone())
+            .with_timeout_config(self.timeouts.clone())
+            .with_use_fips(Some(self.use_fips))
+            .with_use_dual_stack(Some(self.use_dual_stack))
+            .with_behavior_version(Some(BehaviorVersion::latest()))
+    }
+
+    /// For API calls, without credentials and endpoint.
+    fn sdk(&self, region: &str) -> SdkConfig {
+        let mut sdk = SdkConfig::builder();
+        sdk.set_app_name(AppName::new(APP_NAME).ok());
+        sdk.behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .http_client(self.http.clone())
+            .timeout_config(self.timeouts.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // `CachedCredentials` is the cache; the SDK's own would be a second opinion on what is still fresh.
+            .identity_cache(IdentityCache::no_cache())
+            .use_fips(self.use_fips)
+            .use_dual_stack(self.use_dual_stack)
+            .build()
+    }
+}
+
+/// The profile in use, and all that the profile files have.
+async fn load_profile(
+    overrides: &Overrides,
+    env: &Env,
+    files: &EnvConfigFiles,
+) -> Result<(Profile, ProfileSet), LoadError> {
+    let mut profile = Profile::select(overrides.profile.as_deref(), env);
+    let mut sections = load_sections(env, files, &profile).await?;
+    if let Some(name) = other_case(&profile.name, &sections).map(str::to_owned) {
+        profile.name = name;
+        sections = load_sections(env, files, &profile).await?;
+    }
+    if profile.named && profile.name != "default" && sections.get_profile(&profile.name).is_none() {
+        return Err(no_such_profile(&profile.name, &sections, env));
+    }
+    Ok((profile, sections))
 }
 
 async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, LoadError> {
@@ -430,6 +460,7 @@ mod tests {
             let aws = load(overrides, env, config).await.unwrap();
             assert_eq!(aws.endpoint_override.as_deref(), expected, "{env:?}");
             assert_eq!(aws.sdk().endpoint_url(), expected, "{env:?}");
+            assert_eq!(aws.sdk().app_name().unwrap().as_ref(), APP_NAME);
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     kind::ErrorKind,
     refusal::{Reason, Refusal},
 };
-use ssm_net::{DialError, Failure};
+use ssm_net::DialError;
 
 /// A call that failed. Shown, it says what failed in one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,11 +52,7 @@ impl ApiError {
     pub fn kind(&self) -> ErrorKind {
         match &*self.failure {
             ApiFailure::SignIn(error) => error.kind(),
-            ApiFailure::Dial(error) => match error.failure {
-                Failure::Trust(_) => ErrorKind::Lasting,
-                Failure::ProxyPassword { .. } => ErrorKind::Denied,
-                _ => ErrorKind::Passing,
-            },
+            ApiFailure::Dial(error) => error.into(),
             ApiFailure::Refused(refusal) => refusal.reason.kind(),
             ApiFailure::Unreachable(_)
             | ApiFailure::NoAnswer

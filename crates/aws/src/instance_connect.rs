@@ -2,11 +2,10 @@
 //!
 //! It must not know where the key comes from, nor what is done with the minute.
 
-use std::time::Duration;
-
 use aws_sdk_ec2instanceconnect::{Client, config::Builder};
 
 use super::{
+    backoff::Backoff,
     call::Call,
     config::Aws,
     error::ApiError,
@@ -42,7 +41,7 @@ impl InstanceId {
 pub struct InstanceConnect {
     aws: Aws,
     client: Client,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl InstanceConnect {
@@ -77,15 +76,19 @@ impl InstanceConnect {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{Reason, error::ApiFailure, test_support::Service};
+
+    const MILLI: Duration = Duration::from_millis(1);
 
     async fn push(answers: &[(u16, &str)]) -> (Result<(), ApiError>, Vec<String>) {
         let service = Service::answering(answers.iter().copied());
         let aws = service.aws("").await;
         let config = Builder::from(aws.sdk()).http_client(service.clone()).build();
         let client = Client::from_conf(config);
-        let connect = InstanceConnect { aws, client, backoff: Duration::from_millis(1) };
+        let connect = InstanceConnect { aws, client, backoff: Backoff::new(MILLI, MILLI) };
         let result = connect.push_key(&InstanceId::of("i-0abc").unwrap(), "ec2-user", "ssh-ed25519 AAAA").await;
         (result, service.requests())
     }

@@ -3,10 +3,7 @@
 //! It must not know what a node is looked for, nor which of several is meant. The answers hold no tags: those of a node
 //! can be asked for by a filter only.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, time::SystemTime};
 
 use aws_sdk_ssm::{
     Client,
@@ -15,6 +12,7 @@ use aws_sdk_ssm::{
 };
 
 use super::{
+    backoff::Backoff,
     call::Call,
     config::Aws,
     error::{ApiError, ApiFailure},
@@ -113,7 +111,7 @@ struct Page {
 pub struct Inventory {
     aws: Aws,
     client: Client,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Inventory {
@@ -246,13 +244,17 @@ fn managed_node(answer: InstanceInformation) -> Option<ManagedNode> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::test_support::Service;
+
+    const MILLI: Duration = Duration::from_millis(1);
 
     async fn inventory(service: &Service) -> Inventory {
         let aws = service.aws("").await;
         let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
-        Inventory { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1) }
+        Inventory { client: Client::from_conf(config), aws, backoff: Backoff::new(MILLI, MILLI) }
     }
 
     #[tokio::test]

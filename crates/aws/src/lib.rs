@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod backoff;
 mod call;
 mod cause;
 mod config;
@@ -55,6 +56,7 @@ mod partitions_tests;
 mod test_support;
 
 pub use self::{
+    backoff::Backoff,
     call::Call,
     config::Aws,
     credentials::{ChainError, Login, MfaAnswer, MfaPrompt, SignInError},

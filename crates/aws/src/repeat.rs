@@ -8,6 +8,7 @@ use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::{
+    backoff::Backoff,
     call::Call,
     config::Aws,
     error::{ApiError, ApiFailure},
@@ -15,17 +16,16 @@ use super::{
     kind::ErrorKind,
 };
 
-/// The pause after the first failed attempt; it doubles from attempt to attempt. With four attempts that makes 3.5 s
-/// at most, about as long as a person waits before asking why.
-pub(super) const BACKOFF: Duration = Duration::from_millis(500);
+/// The pauses after failed attempts. Those of four make 3.5 s at most, about as long as a person waits before asking why.
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2));
 
 /// How often and how fast a call is repeated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempts {
     /// Attempts in all.
     pub(super) limit: u32,
-    /// The pause after the first; it doubles.
-    pub(super) backoff: Duration,
+    /// The pauses between them.
+    pub(super) backoff: Backoff,
 }
 
 /// Sends as often as `attempts` allows, as long as `again` says so of the failure.
@@ -63,8 +63,6 @@ where
             return Err(error);
         }
         tracing::info!(operation = call.operation(), attempts_left, why = %error, "trying again");
-        // Half of it by chance, so that many who were throttled together do not come back together.
-        tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        backoff *= 2;
+        tokio::time::sleep(backoff.pause(fastrand::f64())).await;
     }
 }

@@ -5,13 +5,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use aws_sdk_ssm::Client;
 use zeroize::Zeroizing;
 
 use super::{
+    backoff::Backoff,
     call::Call,
     config::Aws,
     error::{ApiError, ApiFailure},
@@ -33,7 +34,7 @@ const TERMINATE_ATTEMPTS: u32 = 2;
 pub struct Sessions {
     aws: Aws,
     client: Client,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 /// What a session is to be.
@@ -113,7 +114,7 @@ impl Sessions {
         let again = |kind| kind == ErrorKind::Throttled;
         let answer = repeat(&self.aws, &call, self.attempts(START_ATTEMPTS), again, send).await?;
         let id = self.field(answer.session_id, "SessionId", &call).await?;
-        tracing::info!(session = id, took = ?begun.elapsed(), "session started");
+        tracing::info!(session = id, took = %format_args!("{} ms", begun.elapsed().as_millis()), "session started");
         match self.stream(answer.token_value, answer.stream_url, &call).await {
             Ok(stream) => Ok(Session { id, stream }),
             Err(error) => {
@@ -180,15 +181,18 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::test_support::Service;
 
+    const MILLI: Duration = Duration::from_millis(1);
     const STARTED: &str = r#"{"SessionId":"me-0a","StreamUrl":"wss://x/me-0a?cell-number=A+B/","TokenValue":"tok"}"#;
 
     async fn sessions(service: &Service) -> Sessions {
         let aws = service.aws("").await;
         let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
-        Sessions { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1) }
+        Sessions { client: Client::from_conf(config), aws, backoff: Backoff::new(MILLI, MILLI) }
     }
 
     fn request() -> StartRequest {

@@ -40,6 +40,14 @@ pub enum Error {
     Url(#[from] UrlError),
 }
 
+impl Error {
+    /// Whether the host was reached and did not let the upgrade in for want of a signature or a permission.
+    pub fn is_denied(&self) -> bool {
+        let denials = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        matches!(self, Self::Refused { status, .. } if denials.contains(status))
+    }
+}
+
 /// Why a stream's URL is not dialled.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlError {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use clap::{ArgMatches, Command, ValueEnum, error::ErrorKind};
+use ssm_aws::Overrides;
 
 use super::{
     super::{
@@ -15,7 +16,6 @@ use super::{
     Flags, reason,
 };
 use crate::{
-    aws::Overrides,
     diagnostics::{Error, ExitStatus},
     target::{Alias, Node, Target},
 };

@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_types::SdkConfig;
 
 use super::{
-    cache::{Entry, Origin},
+    cache::{Entry, Issuer},
     chain::Role,
     error::SignInError,
     mfa::{self, MfaPrompt},
@@ -69,8 +69,8 @@ fn entry(answer: AssumeRoleOutput) -> Option<Entry> {
         .expiry(keys.expiration.try_into().ok()?)
         .provider_name("AssumeRole");
     credentials.set_account_id(account_of(&user.arn).map(Into::into));
-    let origin = Origin::AssumedRole { id: user.assumed_role_id, arn: user.arn };
-    Some(Entry { credentials: credentials.build(), origin })
+    let issuer = Issuer::AssumedRole { id: user.assumed_role_id, arn: user.arn };
+    Some(Entry { credentials: credentials.build(), issuer })
 }
 
 /// The account in an ARN.

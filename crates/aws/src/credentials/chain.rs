@@ -125,16 +125,16 @@ impl Chain {
             }
             let Some(role) = Role::of(section) else { break Base::without_role(section) };
             roles.push(role);
-            match Source::of(section)? {
-                Source::Base(base) => break base,
-                Source::Profile(next) if next == name && has_keys(section) => break Base::Keys(name.to_owned()),
-                Source::Profile(next) if visited.contains(&next) => {
+            match RoleSource::of(section)? {
+                RoleSource::Base(base) => break base,
+                RoleSource::Profile(next) if next == name && has_keys(section) => break Base::Keys(name.to_owned()),
+                RoleSource::Profile(next) if visited.contains(&next) => {
                     return Err(ChainError::Circle { profile: profile.to_owned(), again: next.to_owned() });
                 }
-                Source::Profile(next) if sections.get_profile(next).is_none() => {
+                RoleSource::Profile(next) if sections.get_profile(next).is_none() => {
                     return Err(ChainError::MissingProfile { profile: name.to_owned(), missing: next.to_owned() });
                 }
-                Source::Profile(next) => {
+                RoleSource::Profile(next) => {
                     visited.push(next);
                     name = next;
                 }
@@ -218,12 +218,12 @@ impl Role {
 }
 
 /// Whose credentials assume a role.
-enum Source<'a> {
+enum RoleSource<'a> {
     Profile(&'a str),
     Base(Base),
 }
 
-impl<'a> Source<'a> {
+impl<'a> RoleSource<'a> {
     fn of(section: &'a Section) -> Result<Self, ChainError> {
         let profile = section.name().to_owned();
         match (value(section, "source_profile"), value(section, "credential_source")) {

@@ -47,12 +47,12 @@ const UNDATED_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The credentials in use, fetched when first needed and anew when they grow old.
 #[derive(Debug)]
 pub(super) struct CachedCredentials {
-    source: Source,
+    source: CredentialsSource,
     held: Mutex<Option<Held>>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum CredentialsSource {
     /// Keys in the environment: a process's environment does not change, so neither do they.
     Environment(Credentials),
     Chain {
@@ -75,8 +75,8 @@ impl CachedCredentials {
     pub(super) fn new(recipe: Recipe, login: Login) -> Result<Self, HalfKeyPair> {
         let from_env = if recipe.profile.overriding { None } else { environment_keys(&recipe.env)? };
         let source = match from_env {
-            Some(credentials) => Source::Environment(credentials),
-            None => Source::Chain { recipe: Box::new(recipe), login },
+            Some(credentials) => CredentialsSource::Environment(credentials),
+            None => CredentialsSource::Chain { recipe: Box::new(recipe), login },
         };
         Ok(Self { source, held: Mutex::new(None) })
     }
@@ -84,8 +84,8 @@ impl CachedCredentials {
     /// The credentials to sign with now. Without a prompt nobody is asked for an MFA code.
     pub(super) async fn get(&self, prompt: Option<&dyn MfaPrompt>) -> provider::Result {
         let recipe = match &self.source {
-            Source::Environment(credentials) => return Ok(credentials.clone()),
-            Source::Chain { recipe, .. } => recipe,
+            CredentialsSource::Environment(credentials) => return Ok(credentials.clone()),
+            CredentialsSource::Chain { recipe, .. } => recipe,
         };
         // Held across the fetch: whoever asks meanwhile gets what this fetch brings.
         let mut held = self.held.lock().await;
@@ -113,7 +113,7 @@ impl CachedCredentials {
     /// Lets go of what is held: AWS says that it has expired.
     pub(super) async fn forget(&self) {
         let held = self.held.lock().await.take();
-        if let (Source::Chain { recipe, .. }, Some(held)) = (&self.source, held) {
+        if let (CredentialsSource::Chain { recipe, .. }, Some(held)) = (&self.source, held) {
             recipe.forget(&held.credentials).await;
         }
     }
@@ -129,8 +129,8 @@ impl CachedCredentials {
             return SignInError::Unreachable(what);
         }
         let profile = match &self.source {
-            Source::Environment(_) => "the environment".to_owned(),
-            Source::Chain { recipe, .. } => recipe.profile.name.clone(),
+            CredentialsSource::Environment(_) => "the environment".to_owned(),
+            CredentialsSource::Chain { recipe, .. } => recipe.profile.name.clone(),
         };
         let login = self.login();
         match error {
@@ -143,8 +143,8 @@ impl CachedCredentials {
     /// How the user signs in for these credentials.
     pub(super) fn login(&self) -> Login {
         match &self.source {
-            Source::Environment(_) => Login::Environment,
-            Source::Chain { login, .. } => login.clone(),
+            CredentialsSource::Environment(_) => Login::Environment,
+            CredentialsSource::Chain { login, .. } => login.clone(),
         }
     }
 }

@@ -29,7 +29,7 @@ use aws_types::{
 
 use super::{
     assume_role::assume_role,
-    cache::{Cache, Entry, Name, Origin},
+    cache::{Cache, Entry, Issuer, Name},
     chain::{Base, Chain, Role, SsoLogin, SsoRole, value},
     environment::environment_keys,
     error::SignInError,
@@ -200,7 +200,7 @@ impl Search<'_> {
             None => self.profile(&role.profile).await,
         };
         let credentials = answer.map_err(|error| reasons::sso(role, error))?;
-        Ok(Entry { credentials, origin: Origin::Sso })
+        Ok(Entry { credentials, issuer: Issuer::Sso })
     }
 
     /// A profile may repeat what its `sso-session` says, for programs that know no such sections. The SDK does not take

@@ -17,12 +17,12 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug)]
 pub(in super::super) struct Entry {
     pub(in super::super) credentials: Credentials,
-    pub(in super::super) origin: Origin,
+    pub(in super::super) issuer: Issuer,
 }
 
 /// Which service gave them.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in super::super) enum Origin {
+pub(in super::super) enum Issuer {
     /// STS, for this user.
     AssumedRole { id: String, arn: String },
     /// IAM Identity Center. `aws sso logout` looks for its mark.
@@ -90,12 +90,12 @@ pub(super) fn write(path: &Path, entry: &Entry) -> io::Result<()> {
 fn to_store(entry: &Entry) -> io::Result<ToStore<'_>> {
     let credentials = &entry.credentials;
     let expiry = credentials.expiry().ok_or_else(|| io::Error::other("credentials without an end"))?;
-    let utc = match entry.origin {
-        Origin::AssumedRole { .. } => "UTC",
-        Origin::Sso => "Z",
+    let utc = match entry.issuer {
+        Issuer::AssumedRole { .. } => "UTC",
+        Issuer::Sso => "Z",
     };
     Ok(ToStore {
-        provider_type: (entry.origin == Origin::Sso).then_some("sso"),
+        provider_type: (entry.issuer == Issuer::Sso).then_some("sso"),
         credentials: Keys {
             access_key_id: credentials.access_key_id(),
             secret_access_key: credentials.secret_access_key(),
@@ -103,9 +103,9 @@ fn to_store(entry: &Entry) -> io::Result<ToStore<'_>> {
             expiration: time(expiry, utc)?,
             account_id: credentials.account_id().map(|id| id.as_str()),
         },
-        assumed_role_user: match &entry.origin {
-            Origin::AssumedRole { id, arn } => Some(AssumedRoleUser { assumed_role_id: id, arn }),
-            Origin::Sso => None,
+        assumed_role_user: match &entry.issuer {
+            Issuer::AssumedRole { id, arn } => Some(AssumedRoleUser { assumed_role_id: id, arn }),
+            Issuer::Sso => None,
         },
     })
 }
@@ -133,7 +133,7 @@ mod tests {
     /// 2026-11-23T21:03:44 UTC.
     const TIME: Duration = Duration::from_secs(1_795_467_824);
 
-    fn entry(origin: Origin) -> Entry {
+    fn entry(issuer: Issuer) -> Entry {
         let credentials = Credentials::builder()
             .access_key_id("ASIA")
             .secret_access_key("secret")
@@ -142,16 +142,16 @@ mod tests {
             .account_id("111122223333")
             .provider_name("test")
             .build();
-        Entry { credentials, origin }
+        Entry { credentials, issuer }
     }
 
     #[test]
     fn entries_look_like_the_aws_clis() {
         let folder = Folder::new();
         let path = folder.path("entry.json");
-        let role = Origin::AssumedRole { id: "AROA:me".to_owned(), arn: "arn:aws:sts::1:assumed-role/r/me".to_owned() };
+        let role = Issuer::AssumedRole { id: "AROA:me".to_owned(), arn: "arn:aws:sts::1:assumed-role/r/me".to_owned() };
         let keys = r#""AccessKeyId":"ASIA","SecretAccessKey":"secret","SessionToken":"token""#;
-        for (origin, text) in [
+        for (issuer, text) in [
             (
                 role,
                 format!(
@@ -159,12 +159,12 @@ mod tests {
                 ) + r#""AssumedRoleUser":{"AssumedRoleId":"AROA:me","Arn":"arn:aws:sts::1:assumed-role/r/me"}}"#,
             ),
             (
-                Origin::Sso,
+                Issuer::Sso,
                 r#"{"ProviderType":"sso","Credentials":{"#.to_owned()
                     + &format!(r#"{keys},"Expiration":"2026-11-23T21:03:44Z","AccountId":"111122223333"}}}}"#),
             ),
         ] {
-            write(&path, &entry(origin)).unwrap();
+            write(&path, &entry(issuer)).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             let found = read(&path).unwrap();
             assert_eq!(
@@ -183,7 +183,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.write("entry.json", "");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        write(&path, &entry(Origin::Sso)).unwrap();
+        write(&path, &entry(Issuer::Sso)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }

@@ -18,7 +18,7 @@ use aws_credential_types::{
     provider::{self, error::CredentialsError},
 };
 
-pub(super) use self::entry::{Entry, Origin};
+pub(super) use self::entry::{Entry, Issuer};
 use self::lock::Lock;
 use super::chain::{Base, Chain, Role, SsoRole};
 
@@ -154,7 +154,7 @@ mod tests {
             .expiry(SystemTime::now() + left)
             .provider_name("test")
             .build();
-        Entry { credentials, origin: Origin::Sso }
+        Entry { credentials, issuer: Issuer::Sso }
     }
 
     async fn get(cache: &Cache, fetched: Result<Entry, CredentialsError>) -> Result<String, CredentialsError> {

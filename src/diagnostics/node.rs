@@ -1,12 +1,8 @@
-//! What to tell the user when a name leads to no node, or to several.
-//!
-//! Words only: values in, an [`Error`] out.
+//! The words for a name that leads to no node, or to several.
 
-use crate::{
-    aws::{ManagedNode, Ping},
-    diagnostics::{Error, ExitStatus},
-    target::Alias,
-};
+use ssm_aws::{ManagedNode, Ping};
+
+use super::error::{Error, ExitStatus};
 
 /// How many nodes a message lists.
 const NODES_LISTED: usize = 8;
@@ -16,27 +12,26 @@ const NAMES_OFFERED: usize = 3;
 /// exchanged stays above this, another name of the same length does not.
 const SIMILAR: f64 = 0.85;
 
-/// No node is known as `alias`; `seen` are those that there are, as far as they were read.
-pub(super) fn not_found(region: &str, alias: &Alias, seen: &[ManagedNode]) -> Error {
-    let (message, hint) = match alias {
-        Alias::Tags(_) => (
-            format!("no managed node in {region} has the tag {alias}"),
-            "check the tag's spelling, whose case counts, and --region and --profile".to_owned(),
+/// No node has these tags.
+pub fn none_tagged(region: &str, tags: &str) -> Error {
+    let hint = "check the tag's spelling, whose case counts, and --region and --profile";
+    Error::new(ExitStatus::NoTarget, format!("no managed node in {region} has the tag {tags}"), hint)
+}
+
+/// No node is known by `name`; `seen` are those that there are, as far as they were read.
+pub fn none_named(region: &str, name: &str, seen: &[ManagedNode]) -> Error {
+    if seen.is_empty() {
+        let message = format!("there are no managed nodes in {region}");
+        return Error::new(ExitStatus::NoTarget, message, "check --region and --profile");
+    }
+    let hint = match similar(name, seen).join(", ") {
+        names if names.is_empty() => format!(
+            "ssm-proxy --list --region {region} shows what there is; the case of Name tags counts, and ssh lower-cases \
+             %h: write %n in ssh_config"
         ),
-        Alias::Name(_) if seen.is_empty() => {
-            (format!("there are no managed nodes in {region}"), "check --region and --profile".to_owned())
-        }
-        Alias::Name(name) => {
-            let hint = match similar(name, seen).join(", ") {
-                names if names.is_empty() => format!(
-                    "ssm-proxy --list --region {region} shows what there is; the case of Name tags counts, and ssh \
-                     lower-cases %h: write %n in ssh_config"
-                ),
-                names => format!("did you mean {names}? ssm-proxy --list --region {region} shows all"),
-            };
-            (format!("no managed node in {region} has this name, computer name or address"), hint)
-        }
+        names => format!("did you mean {names}? ssm-proxy --list --region {region} shows all"),
     };
+    let message = format!("no managed node in {region} has this name, computer name or address");
     Error::new(ExitStatus::NoTarget, message, hint)
 }
 
@@ -60,7 +55,7 @@ fn similar(name: &str, seen: &[ManagedNode]) -> Vec<String> {
 }
 
 /// Several nodes fit equally well.
-pub(super) fn ambiguous(region: &str, nodes: &[ManagedNode]) -> Error {
+pub fn ambiguous(region: &str, nodes: &[ManagedNode]) -> Error {
     let mut texts: Vec<String> = nodes.iter().take(NODES_LISTED).map(in_a_list).collect();
     if let Some(more) = nodes.len().checked_sub(NODES_LISTED).filter(|more| *more > 0) {
         texts.push(format!("and {more} more"));
@@ -73,8 +68,8 @@ pub(super) fn ambiguous(region: &str, nodes: &[ManagedNode]) -> Error {
 
 /// `i-0abc (web-1, 10.0.1.17, Online)`.
 fn in_a_list(node: &ManagedNode) -> String {
-    let name = node.name.as_deref().or(node.computer_name.as_deref());
-    let known: Vec<&str> = [name, node.address.as_deref()].into_iter().flatten().chain([node.ping.as_str()]).collect();
+    let known: Vec<&str> =
+        [node.display_name(), node.address.as_deref()].into_iter().flatten().chain([node.ping.as_str()]).collect();
     format!("{} ({})", node.id, known.join(", "))
 }
 

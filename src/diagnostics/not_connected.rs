@@ -1,13 +1,11 @@
-//! What to tell the user when a node has no connection to Session Manager: the service says how its agent is.
-//!
-//! Words only: values in, an [`Error`] out.
+//! The words for a node that has no connection to Session Manager: the service says how its agent is.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::{
-    aws::{ManagedNode, Ping},
-    diagnostics::{Error, ExitStatus},
-};
+use ssm_aws::{ManagedNode, Ping};
+
+use super::error::{Error, ExitStatus};
+use super::human::age;
 
 /// What is known of a target that Session Manager has no connection to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,40 +65,4 @@ fn start_hint(id: &str, region: &str) -> String {
         false => "start it".to_owned(),
     };
     format!("{start}, or check its network and its SSM Agent; --wait waits until it is back")
-}
-
-/// How long ago `time` was, in the one unit that says it best.
-pub fn age(now: SystemTime, time: SystemTime) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let seconds = now.duration_since(time).unwrap_or(Duration::ZERO).as_secs();
-    match seconds {
-        0..MINUTE => format!("{seconds} s"),
-        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
-        HOUR..DAY => format!("{} h", seconds / HOUR),
-        _ => format!("{} d", seconds / DAY),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_one_unit() {
-        let now = SystemTime::now();
-        for (seconds, text) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (3599, "59 min"),
-            (3600, "1 h"),
-            (86_399, "23 h"),
-            (864_000, "10 d"),
-        ] {
-            assert_eq!(age(now, now - Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(age(now, now + Duration::from_secs(5)), "0 s", "clocks differ");
-    }
 }

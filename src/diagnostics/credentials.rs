@@ -1,0 +1,154 @@
+//! The words for credentials that are not to be had.
+
+use ssm_aws::{ChainError, ErrorKind, HalfKeyPair, Login, SignInError};
+
+use super::error::{Error, ExitStatus};
+
+/// What failed, and what to do about it.
+pub fn sign_in(error: &SignInError) -> Error {
+    let status = match error.kind() {
+        ErrorKind::Lasting => ExitStatus::Config,
+        ErrorKind::Passing => ExitStatus::TryAgain,
+        _ => ExitStatus::Denied,
+    };
+    let say = |hint: String| Error::new(status, error.to_string(), hint);
+    match error {
+        SignInError::Chain(error) => say(chain(error)),
+        SignInError::HalfKeyPair(half) => half_key_pair(half),
+        SignInError::Unreachable(_) => say("check the network; behind a proxy, set HTTPS_PROXY".to_owned()),
+        SignInError::Nothing { login, .. } | SignInError::Late { login, .. } | SignInError::Refused { login, .. } => {
+            say(renewal(login))
+        }
+        SignInError::NoSource { .. } => say("check source_profile and credential_source of the profile".to_owned()),
+        SignInError::SsoRole { profile, .. } => {
+            say(format!("check sso_role_name and sso_account_id of profile {profile}"))
+        }
+        SignInError::SsoLogin { profile, .. } => say(renewal(&Login::Sso(profile.clone()))),
+        SignInError::Process { profile, .. } => {
+            say(format!("run the credential_process of profile {profile} in a terminal"))
+        }
+        SignInError::AssumeRole { .. } => {
+            say("IAM must allow sts:AssumeRole on the role, and the role's trust policy must allow you".to_owned())
+        }
+        SignInError::MfaRefused { .. } => say("wait for the next code, then connect again: each works once".to_owned()),
+        SignInError::MfaNone { .. } => say("connect again, and type the code".to_owned()),
+        SignInError::MfaLater { profile } => {
+            let message = format!("profile {profile} wants an MFA code again, and the terminal is in use");
+            let hint = format!(
+                "{} in another terminal asks for it; a longer duration_seconds puts that off",
+                caller_identity(profile)
+            );
+            Error::new(status, message, hint)
+        }
+        SignInError::MfaNobody { profile, serial } => {
+            let message = format!("profile {profile} wants an MFA code ({serial}), and there is no terminal to ask on");
+            let hint = format!(
+                "{} in a terminal first: the credentials that it caches serve here too",
+                caller_identity(profile)
+            );
+            Error::new(status, message, hint)
+        }
+    }
+}
+
+/// What is wrong with a key pair, and what to do about it.
+pub(super) fn half_key_pair(half: &HalfKeyPair) -> Error {
+    let HalfKeyPair { profile, set, missing } = half;
+    let hint = match profile {
+        Some(profile) => format!("set {missing} of profile {profile} too"),
+        None => format!("set {missing} too, or unset {set} to use a profile"),
+    };
+    Error::new(ExitStatus::Denied, half.to_string(), hint)
+}
+
+/// What makes credentials good again.
+pub fn renewal(login: &Login) -> String {
+    match login {
+        Login::Unsigned => "leave --no-sign-request out: AWS takes signed requests alone".to_owned(),
+        Login::Environment => {
+            "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name a profile with --profile"
+                .to_owned()
+        }
+        Login::Sso(profile) => format!("aws sso login{}", profile_flag(profile)),
+        Login::Console(profile) => format!("aws login{}", profile_flag(profile)),
+        Login::Profile { name, last } => {
+            format!("{} tells what is wrong, aws configure{} sets keys", caller_identity(name), profile_flag(last))
+        }
+    }
+}
+
+/// What to do about roles whose source makes no sense.
+fn chain(error: &ChainError) -> String {
+    match error {
+        ChainError::Circle { again, .. } => {
+            format!("let the last source_profile name a profile with credentials, not {again}")
+        }
+        ChainError::MissingProfile { profile, missing } => {
+            format!("add profile {missing}, or correct source_profile of profile {profile}")
+        }
+        ChainError::UnknownSource { .. } => "it is one of Environment, Ec2InstanceMetadata, EcsContainer".to_owned(),
+        ChainError::TwoSources { .. } => "leave one of them".to_owned(),
+        ChainError::NoSource { .. } => {
+            "add source_profile = PROFILE, or credential_source = Ec2InstanceMetadata".to_owned()
+        }
+    }
+}
+
+/// The command with which the AWS CLI finds a profile's credentials.
+fn caller_identity(profile: &str) -> String {
+    format!("aws sts get-caller-identity{}", profile_flag(profile))
+}
+
+/// How a command of the AWS CLI names the profile, after a space; nothing for the default.
+fn profile_flag(profile: &str) -> String {
+    match profile {
+        "default" => String::new(),
+        profile => format!(" --profile {profile}"),
+    }
+}
+
+impl From<SignInError> for Error {
+    fn from(error: SignInError) -> Self {
+        sign_in(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_names_the_profile_to_sign_in_with() {
+        let profile = |name: &str, last: &str| Login::Profile { name: name.to_owned(), last: last.to_owned() };
+        for (login, hint) in [
+            (Login::Sso("base".to_owned()), "aws sso login --profile base"),
+            (Login::Console("console".to_owned()), "aws login --profile console"),
+            (
+                profile("mfa", "keys"),
+                "aws sts get-caller-identity --profile mfa tells what is wrong, aws configure --profile keys sets keys",
+            ),
+            (profile("default", "default"), "aws sts get-caller-identity tells what is wrong, aws configure sets keys"),
+        ] {
+            assert_eq!(renewal(&login), hint);
+        }
+    }
+
+    #[test]
+    fn a_code_that_cannot_be_asked_for_is_asked_for_elsewhere() {
+        let error = sign_in(&SignInError::MfaLater { profile: "mfa".to_owned() });
+        assert_eq!(error.status, ExitStatus::Denied);
+        assert_eq!(error.message, "profile mfa wants an MFA code again, and the terminal is in use");
+        assert_eq!(
+            error.hint,
+            "aws sts get-caller-identity --profile mfa in another terminal asks for it; a longer duration_seconds puts \
+             that off"
+        );
+    }
+
+    #[test]
+    fn what_the_files_say_is_78_and_what_the_network_does_is_75() {
+        let chain = ChainError::NoSource { profile: "none".to_owned() };
+        assert_eq!(sign_in(&chain.into()).status, ExitStatus::Config);
+        assert_eq!(sign_in(&SignInError::Unreachable("x".to_owned())).status, ExitStatus::TryAgain);
+    }
+}

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::io::copy;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fixtures::standin::Options;
 use fixtures::{Answer, Bench, Blackhole, HOST, Switchboard, Tool};
@@ -20,8 +22,8 @@ const SECOND_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 fn an_address_of_ipv6_is_an_endpoint() {
     let bench = Bench::encrypted(Options { listen: (V6, 0).into(), ..Options::default() });
     assert!(bench.server().endpoint().starts_with("https://[::1]:"));
-    // It is the stream's too; a proxy is gone around by its address.
-    let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", "http://127.0.0.1:1").env("NO_PROXY", "::1");
+    // It is the stream's too, and no proxy is asked for loopback.
+    let ssh = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", "http://127.0.0.1:1");
     assert_eq!(ssh.run_with("x").ok().text(), "x");
     let stream = ["--ssmmessages-endpoint-url", &bench.server().endpoint()];
     let _ = bench.proxy().args(stream).arg(HOST).run().ok();
@@ -65,6 +67,44 @@ fn an_address_that_swallows_packets_costs_a_second_at_most() {
         assert!(done.took < SOON, "{dead} before {alive}: {done}");
         assert_eq!(bench.finish().sessions.len(), 1);
     }
+}
+
+/// A way to `to` that holds its first connection up for `slow`, and closes those that come meanwhile. From then on it is as
+/// good as any.
+fn slow_to_begin(to: SocketAddr, slow: Duration) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (began, mut connections) = (Instant::now(), 0);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            connections += 1;
+            if connections > 1 && began.elapsed() < slow {
+                continue;
+            }
+            let wait = if connections == 1 { slow } else { Duration::ZERO };
+            thread::spawn(move || {
+                thread::sleep(wait);
+                let far = TcpStream::connect(to)?;
+                let (mut up, mut down) = ((stream.try_clone()?, far.try_clone()?), (far, stream));
+                thread::spawn(move || {
+                    let _ = copy(&mut up.0, &mut up.1);
+                    up.1.shutdown(Shutdown::Write)
+                });
+                copy(&mut down.0, &mut down.1)
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_attempt_that_fails_does_not_end_one_that_is_only_slow() {
+    let bench = Bench::encrypted(Options::default());
+    let way = slow_to_begin(bench.server().address(), Duration::from_millis(2500));
+    // TLS takes so long that others begin beside it, which fail.
+    let done = bench.proxy().args(["--endpoint-url", &format!("https://{way}"), HOST]).run().ok();
+    assert!(done.took < SOON, "{done}");
+    bench.finish();
 }
 
 /// Runs in `region` with AWS's own names, which lead to a stand-in of that region.

@@ -127,7 +127,7 @@ fn no_verify_ssl_takes_any_certificate_and_says_so() {
 
 #[test]
 fn no_verify_ssl_takes_the_certificate_of_a_proxy_too() {
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let proxy = || bench.proxy().env("HTTPS_PROXY", format!("https://localhost:{}", tls_proxy()));
     let done = proxy().arg(HOST).run().code(75);
     assert!(done.stderr.contains("the TLS certificate of the proxy localhost:"), "{done}");

@@ -31,7 +31,7 @@ use super::{
     credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
     http::{Http, host_of},
     overrides::{Limits, Overrides},
-    settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_url, variable},
+    settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_region, check_url, variable},
 };
 use crate::error::{Error, ExitStatus};
 use crate::net::{Address, Dialer, Trust};
@@ -102,13 +102,18 @@ impl Aws {
             .with_use_fips(Some(use_fips))
             .with_use_dual_stack(Some(use_dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()));
+        // Who gives credentials to this machine, container or pod: its token is for nobody in between.
+        let local = provider.clone().with_http_client(Http::new(dialer.direct()));
         let identity = settings.identity(&profile, overrides);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
-            None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
+            None => match imds_region(&local, &env).await {
+                Some(region) => check_region(region)?,
+                None => return Err(no_region(&profile, &env)),
+            },
         };
         let provider = provider.with_region(Some(Region::new(region.clone())));
-        let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
+        let imds = (!imds_disabled(&env)).then(|| imds_client(&local));
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .app_name(AppName::new("ssm-proxy").map_err(|error| {
@@ -132,6 +137,7 @@ impl Aws {
             files,
             sections: Mutex::new(Some(sections)),
             provider,
+            local,
             sts: sts.build(),
             imds,
             cached: !overrides.no_credential_cache,

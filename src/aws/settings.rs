@@ -41,14 +41,7 @@ impl Settings<'_> {
             .or_else(|| variable(self.env, "AWS_REGION"))
             .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
             .or_else(|| self.property("region"));
-        match region {
-            Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
-                // It becomes part of host names: nothing but a label may pass.
-                let message = format!("{region:?} is not a region");
-                Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
-            }
-            region => Ok(region),
-        }
+        region.map(check_region).transpose()
     }
 
     /// Whether URLs of environment and profile do not count.
@@ -131,6 +124,19 @@ impl Settings<'_> {
 /// A variable of the environment, unless it is blank.
 pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
     env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A region, wherever it comes from.
+///
+/// # Errors
+/// Status 78 for what can be none.
+pub(super) fn check_region(region: String) -> Result<String, Error> {
+    // It becomes part of host names: nothing but a label may pass.
+    if !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Ok(region);
+    }
+    let message = format!("{region:?} is not a region");
+    Err(Error::new(ExitStatus::Config, message, "give a region such as --region eu-west-1"))
 }
 
 pub(super) fn check_url(url: &str, origin: &str) -> Result<String, Error> {

@@ -63,6 +63,11 @@ impl DialError {
         Self { host: address.host.clone(), port: address.port, failure, via: None }
     }
 
+    /// Whether somebody has answered, if only to refuse.
+    pub(super) fn is_answer(&self) -> bool {
+        !matches!(self.failure, Failure::NoAddress(_) | Failure::TimedOut | Failure::Failed(_))
+    }
+
     /// For the user.
     pub fn explain(&self) -> Error {
         let error = match &self.failure {

@@ -50,6 +50,8 @@ pub(in super::super) struct Recipe {
     /// The profile files as they have just been read, for the first search; later ones read them anew.
     pub(in super::super) sections: Mutex<Option<ProfileSet>>,
     pub(in super::super) provider: ProviderConfig,
+    /// The same for whoever gives credentials to this machine or container: by no proxy.
+    pub(in super::super) local: ProviderConfig,
     /// How STS is called; whoever calls adds credentials.
     pub(in super::super) sts: SdkConfig,
     /// The metadata service, unless it is switched off.
@@ -137,14 +139,14 @@ impl Recipe {
     }
 
     async fn container(&self) -> provider::Result {
-        EcsCredentialsProvider::builder().configure(&self.provider).build().provide_credentials().await
+        EcsCredentialsProvider::builder().configure(&self.local).build().provide_credentials().await
     }
 
     async fn instance_metadata(&self) -> provider::Result {
         let Some(client) = &self.imds else {
             return Err(CredentialsError::not_loaded_no_source());
         };
-        let provider = ImdsCredentialsProvider::builder().configure(&self.provider).imds_client(client.clone()).build();
+        let provider = ImdsCredentialsProvider::builder().configure(&self.local).imds_client(client.clone()).build();
         provider.provide_credentials().await
     }
 }

@@ -317,6 +317,7 @@ impl Arguments {
         let options = Options {
             listen: self.listen,
             ports: self.ports.clone(),
+            host: None,
             region: self.region.clone(),
             credentials: standin::sigv4::Credentials {
                 access_key_id: self.access_key_id.clone(),

@@ -12,6 +12,7 @@ pub mod commands;
 mod denial;
 pub mod error;
 pub mod figures;
+mod files;
 pub mod gateway;
 mod home;
 pub mod lookup;

@@ -5,6 +5,9 @@
 
 use std::fs;
 
+use std::time::Duration;
+
+use fixtures::standin::Options;
 use fixtures::{Bench, HOST};
 
 #[test]
@@ -63,4 +66,32 @@ fn an_entry_takes_no_second_line() {
         assert_eq!(done.text(), "", "{flag}");
     }
     bench.finish();
+}
+
+#[test]
+fn a_file_that_nobody_writes_to_holds_nothing_up() {
+    let bench = Bench::encrypted(Options::default());
+    let fifo = bench.folder().join("fifo").display().to_string();
+    let _ = bench.user().tool("mkfifo").arg(&fifo).run().ok();
+    let profile = bench.user().home().join(".aws/config");
+    fs::create_dir(profile.parent().unwrap()).unwrap();
+    fs::write(&profile, format!("[profile fifo]\nca_bundle = {fifo}\n")).unwrap();
+    let as_file = format!("file://{fifo}");
+    let tool = |args: &[&str]| bench.proxy().args(args).arg(HOST).limit(Duration::from_secs(20));
+    for (tool, code, said) in [
+        (tool(&["--push-key", &fifo, "--user", "me"]), 78, format!("the public key {fifo} cannot be read")),
+        (tool(&["--ca-bundle", &fifo]), 78, format!("the CA file {fifo} cannot be used")),
+        (tool(&[]).env("AWS_CA_BUNDLE", &fifo), 78, format!("the CA file {fifo} cannot be used")),
+        (
+            tool(&[]).without("AWS_CA_BUNDLE").env("AWS_PROFILE", "fifo"),
+            78,
+            format!("the CA file {fifo} cannot be used"),
+        ),
+        (tool(&["--cli-input-json", &as_file]), 78, format!("{fifo} cannot be read")),
+        (tool(&["--parameters", &as_file]), 2, format!("{fifo} cannot be read")),
+    ] {
+        let done = tool.run().code(code);
+        assert!(done.stderr.contains(&format!("{said}: it is no regular file\n")), "{done}");
+    }
+    assert!(bench.finish().sessions.is_empty());
 }

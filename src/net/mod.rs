@@ -103,7 +103,7 @@ impl Dialer {
     pub async fn dial(&self, address: &Address, limit: Duration) -> Result<Box<dyn Transport>, DialError> {
         if address.encrypted {
             // A CA file that cannot be used is said before anything is dialled.
-            self.trust.client_config().map_err(|cause| DialError::new(address, Failure::Unusable(cause)))?;
+            self.trust.client_config().await.map_err(|cause| DialError::new(address, Failure::Unusable(cause)))?;
         }
         let uri = address.uri()?;
         let way = Way { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };

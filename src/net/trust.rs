@@ -3,9 +3,10 @@
 //! It reads certificate files. It must not know what is dialled or why.
 
 use std::{
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use rustls::{
@@ -16,8 +17,17 @@ use rustls::{
     },
 };
 
+use tokio::sync::OnceCell;
+
 use super::any_certificate::AnyCertificate;
-use crate::error::{Error, ExitStatus};
+use crate::{
+    error::{Error, ExitStatus},
+    files,
+};
+
+/// The most that is read of the certificates that a setting names, in bytes: some fifty times what a Linux distribution
+/// trusts.
+const MAX_BYTES: usize = 16 << 20;
 
 /// Whom to trust.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,13 +52,13 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Trust {
     source: Source,
-    config: OnceLock<Result<Arc<ClientConfig>, Error>>,
+    config: OnceCell<Result<Arc<ClientConfig>, Error>>,
 }
 
 impl Trust {
     /// Trust in what `source` holds, which is not read yet.
     pub fn new(source: Source) -> Self {
-        Self { source, config: OnceLock::new() }
+        Self { source, config: OnceCell::new() }
     }
 
     /// The TLS client configuration: this trust, TLS 1.2 and 1.3, and no ALPN.
@@ -56,11 +66,17 @@ impl Trust {
     /// # Errors
     /// Status 78 with the file's name if the user named certificates that cannot be used; 78 too if the system has
     /// none at all.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
-        self.config.get_or_init(|| configure(&self.source)).clone()
+    pub async fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
+        let read = || async {
+            let source = self.source.clone();
+            let read = files::in_time(move || configure(&source)).await;
+            read.unwrap_or_else(|why| Err(self.source.unusable(&why)))
+        };
+        self.config.get_or_init(read).await.clone()
     }
 }
 
+/// It reads files, and so it blocks.
 fn configure(source: &Source) -> Result<Arc<ClientConfig>, Error> {
     // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -84,31 +100,66 @@ impl Source {
             Self::Anyone => Ok(None),
         }
     }
+
+    /// All that is known is that reading it, as a whole, failed.
+    fn unusable(&self, why: &dyn Display) -> Error {
+        match self {
+            Self::Named { setting, paths } => unusable(setting, first(paths), why),
+            Self::System | Self::Anyone => Error::new(
+                ExitStatus::Config,
+                format!("this machine's root certificates cannot be read: {why}"),
+                "name a PEM file by --ca-bundle or AWS_CA_BUNDLE",
+            ),
+        }
+    }
+}
+
+/// A file that the user named, and that is of no use.
+fn unusable(setting: &str, path: &Path, why: &dyn Display) -> Error {
+    Error::new(
+        ExitStatus::Config,
+        format!("the CA file {} cannot be used: {why}", path.display()),
+        format!("name a PEM file with the certificates to trust by {setting}, or leave that out"),
+    )
+}
+
+fn first(paths: &[PathBuf]) -> &Path {
+    paths.first().map_or(Path::new(""), PathBuf::as_path)
 }
 
 fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, Error> {
-    let unusable = |path: &Path, why: &dyn std::fmt::Display| {
-        Error::new(
-            ExitStatus::Config,
-            format!("the CA file {} cannot be used: {why}", path.display()),
-            format!("name a PEM file with the certificates to trust by {setting}, or leave that out"),
-        )
-    };
     let mut certificates = Vec::new();
     for path in paths {
-        if path.is_dir() {
-            certificates.extend(rustls_native_certs::load_certs_from_paths(None, Some(path)).certs);
-        } else {
-            let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
-            certificates.extend(parse(&bytes).map_err(|error| unusable(path, &error))?);
-        }
+        let read = match path.is_dir() {
+            true => of_folder(path),
+            false => files::read(path, MAX_BYTES).and_then(|bytes| parse(&bytes)),
+        };
+        certificates.extend(read.map_err(|error| unusable(setting, path, &error))?);
     }
     let roots = usable(certificates);
     if roots.is_empty() {
-        let path = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
-        return Err(unusable(path, &"no certificate in it"));
+        return Err(unusable(setting, first(paths), &"no certificate in it"));
     }
     Ok(roots)
+}
+
+/// The certificates of a folder's files. What else is in it is passed over.
+fn of_folder(folder: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
+    let mut left = MAX_BYTES;
+    for file in fs::read_dir(folder)?.flatten() {
+        match files::read(&file.path(), left) {
+            Ok(bytes) => {
+                left = left.saturating_sub(bytes.len());
+                certificates.extend(CertificateDer::pem_slice_iter(&bytes).flatten());
+            }
+            Err(error) => tracing::debug!(path = %file.path().display(), %error, "a file is passed over"),
+        }
+    }
+    // Each is there by its name and by its hash.
+    certificates.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+    certificates.dedup();
+    Ok(certificates)
 }
 
 /// The operating system's roots. Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside
@@ -201,12 +252,12 @@ joH2
         trust.source.roots().unwrap().unwrap().len()
     }
 
-    #[test]
-    fn a_named_bundle_is_read_whole() {
+    #[tokio::test]
+    async fn a_named_bundle_is_read_whole() {
         let folder = Folder::new();
         let path = folder.write("ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
         let trust = trust(&path);
-        assert!(trust.client_config().is_ok());
+        assert!(trust.client_config().await.is_ok());
         assert_eq!(count(&trust), 2);
     }
 
@@ -215,7 +266,22 @@ joH2
         let folder = Folder::new();
         folder.write("a.pem", FIRST);
         let path = folder.write("b.pem", SECOND);
+        folder.write("0123abcd.0", FIRST);
+        folder.write("README", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+        std::fs::create_dir(folder.path("folder")).unwrap();
         assert_eq!(count(&trust(path.parent().unwrap())), 2);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_fifo_is_no_bundle_and_holds_nothing_up() {
+        let folder = Folder::new();
+        let path = folder.write("a.pem", FIRST);
+        let fifo = folder.path("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let error = trust(&fifo).client_config().await.unwrap_err();
+        assert_eq!(error.message, format!("the CA file {} cannot be used: it is no regular file", fifo.display()));
+        assert_eq!(count(&trust(path.parent().unwrap())), 1, "in a folder it is passed over");
     }
 
     #[test]
@@ -226,8 +292,8 @@ joH2
         assert_eq!(count(&trust(&path)), 1);
     }
 
-    #[test]
-    fn what_cannot_be_used_is_named() {
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named() {
         let folder = Folder::new();
         for (text, why) in [
             ("", "no certificate in it"),
@@ -238,20 +304,21 @@ joH2
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "a PEM section has no end"),
         ] {
             let path = folder.write("ca.pem", text);
-            let error = trust(&path).client_config().unwrap_err();
+            let error = trust(&path).client_config().await.unwrap_err();
             assert_eq!(error.status, ExitStatus::Config);
             assert_eq!(error.message, format!("the CA file {} cannot be used: {why}", path.display()), "{text:?}");
             assert!(error.hint.contains("AWS_CA_BUNDLE"), "{error:?}");
         }
         let missing = folder.path("missing.pem");
-        let error = trust(&missing).client_config().unwrap_err();
-        assert!(error.message.contains("missing.pem cannot be used: No such file"), "{error:?}");
+        let error = trust(&missing).client_config().await.unwrap_err();
+        let why = fs::read(&missing).unwrap_err();
+        assert_eq!(error.message, format!("the CA file {} cannot be used: {why}", missing.display()));
     }
 
-    #[test]
-    fn the_system_has_roots() {
+    #[tokio::test]
+    async fn the_system_has_roots() {
         if system_bundle().is_some() {
-            assert!(Trust::new(Source::System).client_config().is_ok());
+            assert!(Trust::new(Source::System).client_config().await.is_ok());
         }
     }
 }

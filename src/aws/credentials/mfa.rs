@@ -17,10 +17,10 @@ pub(in super::super) enum Asking {
     Never,
 }
 
-/// Asks for the code of the device `serial`, which `profile` names.
+/// Asks for the code of the device `serial`, which `profile` names. It has digits alone.
 ///
 /// # Errors
-/// Status 77 if nobody can be asked, or nothing is answered.
+/// Status 77 if nobody can be asked, or nothing is answered that can be one.
 pub(super) async fn code(profile: &str, serial: &str, asking: Asking) -> Result<Zeroizing<String>, Error> {
     let denied = |message: String, hint: String| Err(Error::new(ExitStatus::Denied, message, hint));
     let elsewhere = format!("aws sts get-caller-identity{}", profile_flag(profile));
@@ -34,6 +34,11 @@ pub(super) async fn code(profile: &str, serial: &str, asking: Asking) -> Result<
         Ok(answer) if answer.trim().is_empty() => {
             denied(format!("profile {profile}: no MFA code was given"), "connect again, and type the code".to_owned())
         }
+        // It goes into the request as it is.
+        Ok(answer) if !answer.trim().bytes().all(|byte| byte.is_ascii_digit()) => denied(
+            format!("profile {profile}: an MFA code has digits alone"),
+            "connect again, and type the code as the device shows it".to_owned(),
+        ),
         Ok(answer) => Ok(Zeroizing::new(answer.trim().to_owned())),
         Err(error) => {
             tracing::debug!(%error, "nobody can be asked");

@@ -13,6 +13,8 @@ use aws_sdk_ssm::{
     types::{InstanceInformation, InstanceInformationStringFilter, PingStatus},
 };
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{
     call::{Attempts, BACKOFF, Call, repeat},
     config::Aws,
@@ -29,6 +31,8 @@ const ATTEMPTS: u32 = 4;
 const PAGE: i32 = 50;
 /// Pages that are followed at most, so that no list is endless: 5,000 nodes.
 const MAX_PAGES: usize = 100;
+/// For all pages of a list, their repetitions included. A page takes some 100 ms: ample for as many as are followed.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The nodes that are asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,13 +97,20 @@ impl Ping {
     }
 }
 
-/// Some of the nodes that were asked for. A page may be empty though more follow.
+/// The nodes that were asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Page {
-    /// The nodes.
+pub struct List {
+    /// The nodes, as far as pages are followed.
     pub nodes: Vec<ManagedNode>,
+    /// Whether these are all.
+    pub is_whole: bool,
+}
+
+/// Some of the nodes. A page may be empty though more follow.
+struct Page {
+    nodes: Vec<ManagedNode>,
     /// What to ask for the next page with; none after the last.
-    pub next: Option<String>,
+    next: Option<String>,
 }
 
 /// The list of one account's nodes in one region.
@@ -108,63 +119,67 @@ pub struct Inventory {
     aws: Aws,
     client: Client,
     backoff: Duration,
+    limit: Duration,
 }
 
 impl Inventory {
     /// The list with this region, endpoint and these credentials. Nothing is sent yet.
     pub fn new(aws: &Aws) -> Self {
-        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
-    }
-
-    /// One page; `next` is that of the page before.
-    ///
-    /// # Errors
-    /// 75 for the network and throttling, 77 for credentials and permissions, 78 for anything else that is refused.
-    pub async fn page(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Error> {
-        self.ask(filter, next).await.map_err(|fault| fault.error)
+        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF, limit: LIST_TIMEOUT }
     }
 
     /// All nodes that were asked for, as far as they are followed.
     ///
     /// # Errors
-    /// As for [`Self::page`].
-    pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, Error> {
+    /// 75 for the network, throttling and a list that takes too long, 77 for credentials and permissions, 78 for anything
+    /// else that is refused.
+    pub async fn all(&self, filter: Filter<'_>) -> Result<List, Error> {
         let mut nodes = Vec::new();
         // A node that moves to a later page while the list is read is in both.
         let mut seen = HashSet::new();
         let mut pages = self.pages(filter);
-        while let Some(page) = pages.next().await? {
+        while let Some(page) = pages.next().await.map_err(|fault| fault.error)? {
             nodes.extend(page.into_iter().filter(|node| seen.insert(node.id.clone())));
         }
-        Ok(nodes)
-    }
-
-    /// The pages of what is asked for, one after the other.
-    pub fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
-        Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES }
+        Ok(List { nodes, is_whole: pages.is_at_end() })
     }
 
     /// The node with this id, if Systems Manager knows it.
     ///
     /// # Errors
-    /// As for [`Self::page`].
+    /// As for [`Self::all`].
     pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, Error> {
-        let mut next = None;
+        let mut pages = self.pages(Filter::Id(id));
         loop {
-            let page = match self.ask(Filter::Id(id), next).await {
-                Ok(page) => page,
+            match pages.next().await {
+                Ok(Some(nodes)) => {
+                    if let Some(node) = nodes.into_iter().find(|node| node.id == id) {
+                        return Ok(Some(node));
+                    }
+                }
+                Ok(None) if pages.is_at_end() => return Ok(None),
+                Ok(None) => {
+                    let message =
+                        format!("{} goes on after {MAX_PAGES} pages about one node", self.aws.api_host().await);
+                    return Err(Error::new(ExitStatus::TryAgain, message, "try again; check --endpoint-url"));
+                }
                 // Ids that it does not know are an empty list to the service at times, and an error at others.
                 Err(Fault { kind: Kind::Gone, .. }) => return Ok(None),
                 Err(fault) => return Err(fault.error),
-            };
-            if let Some(node) = page.nodes.into_iter().find(|node| node.id == id) {
-                return Ok(Some(node));
-            }
-            next = page.next;
-            if next.is_none() {
-                return Ok(None);
             }
         }
+    }
+
+    /// The pages of what is asked for, one after the other.
+    fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
+        Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES, deadline: Instant::now() + self.limit }
+    }
+
+    async fn late(&self) -> Fault {
+        let message =
+            format!("{} has not given the list of nodes within {} s", self.aws.api_host().await, self.limit.as_secs());
+        let hint = "try again in a moment; an instance id in place of a name needs no look-up";
+        Fault { kind: Kind::Passing, error: Error::new(ExitStatus::TryAgain, message, hint) }
     }
 
     async fn ask(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, Fault> {
@@ -183,27 +198,36 @@ impl Inventory {
     }
 }
 
-/// The pages of one list.
+/// The pages of one list, within their limits.
 #[derive(Debug)]
-pub struct Pages<'a> {
+struct Pages<'a> {
     inventory: &'a Inventory,
     filter: Filter<'a>,
     /// How to ask for the next page, if there is one.
     next: Option<Option<String>>,
     left: usize,
+    deadline: Instant,
 }
 
 impl Pages<'_> {
-    /// The next page's nodes; none after the last.
-    ///
-    /// # Errors
-    /// As for [`Inventory::page`].
-    pub async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, Error> {
-        let Some(next) = self.next.take().filter(|_| self.left > 0) else { return Ok(None) };
+    /// The next page's nodes; none after the last that is followed.
+    async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, Fault> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(next) = self.next.take() else { return Ok(None) };
         self.left -= 1;
-        let page = self.inventory.page(self.filter, next).await?;
+        let page = match timeout_at(self.deadline, self.inventory.ask(self.filter, next)).await {
+            Ok(page) => page?,
+            Err(_) => return Err(self.inventory.late().await),
+        };
         self.next = page.next.map(Some);
         Ok(Some(page.nodes))
+    }
+
+    /// Whether no page is left, not even one that is not followed.
+    fn is_at_end(&self) -> bool {
+        self.next.is_none()
     }
 }
 
@@ -254,7 +278,7 @@ mod tests {
     async fn inventory(service: &Service) -> Inventory {
         let aws = service.aws("").await;
         let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
-        Inventory { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1) }
+        Inventory { client: Client::from_conf(config), aws, backoff: Duration::from_millis(1), limit: LIST_TIMEOUT }
     }
 
     #[tokio::test]
@@ -265,7 +289,8 @@ mod tests {
             (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"InstanceId":"i-2"}],"NextToken":""}"#),
         ]);
         let tags = ["Name=web".parse().unwrap(), "Stage=x=y".parse().unwrap()];
-        let nodes = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();
+        let List { nodes, is_whole } = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();
+        assert!(is_whole);
         assert_eq!(nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["i-1", "i-2"]);
         let filters = r#""Filters":[{"Key":"tag:Name","Values":["web"]},{"Key":"tag:Stage","Values":["x=y"]}]"#;
         assert_eq!(
@@ -318,9 +343,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_never_ends_is_left() {
-        let service = Service::answering([(200, r#"{"InstanceInformationList":[],"NextToken":"again"}"#); MAX_PAGES]);
-        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        let endless =
+            || Service::answering([(200, r#"{"InstanceInformationList":[],"NextToken":"again"}"#); MAX_PAGES]);
+        let service = endless();
+        let expected = List { nodes: Vec::new(), is_whole: false };
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(expected));
         assert_eq!(service.requests().len(), MAX_PAGES);
+        let service = endless();
+        let error = inventory(&service).await.node("i-1").await.unwrap_err();
+        assert_eq!(error.message, "ssm.eu-west-1.amazonaws.com goes on after 100 pages about one node");
+        assert_eq!(service.requests().len(), MAX_PAGES);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_takes_too_long_is_left() {
+        let limit = Duration::from_millis(10);
+        let inventory = Inventory { limit, ..inventory(&Service::silent()).await };
+        let late = inventory.all(Filter::All).await.unwrap_err();
+        assert_eq!(late.message, "ssm.eu-west-1.amazonaws.com has not given the list of nodes within 0 s");
+        assert_eq!(inventory.node("i-1").await.unwrap_err(), late);
     }
 
     #[tokio::test]
@@ -328,7 +369,8 @@ mod tests {
         let refusal = |code: &str| format!(r#"{{"__type":"{code}","message":"m"}}"#);
         let (throttled, denied) = (refusal("ThrottlingException"), refusal("AccessDeniedException"));
         let service = Service::answering([(400, throttled.as_str()), (500, "{}"), (200, "{}")]);
-        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        let expected = List { nodes: Vec::new(), is_whole: true };
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(expected));
         let service = Service::answering([(400, denied.as_str())]);
         let error = inventory(&service).await.all(Filter::All).await.unwrap_err();
         assert_eq!(error.status, ExitStatus::Denied);

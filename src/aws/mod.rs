@@ -25,7 +25,7 @@ pub(crate) mod test_support;
 pub use self::{
     config::Aws,
     instance_connect::{InstanceConnect, check_target},
-    inventory::{Filter, Inventory, ManagedNode, Page, Ping},
+    inventory::{Filter, Inventory, List, ManagedNode, Ping},
     overrides::{Limits, Overrides},
     sessions::{NotStarted, Session, Sessions, StartRequest, Stream, Token, Why},
 };

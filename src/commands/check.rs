@@ -15,7 +15,7 @@ use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, PushKey},
     error::{Error, ExitStatus, tell},
-    lookup::{Lookup, NotConnected, age},
+    lookup::{Found, Lookup, NotConnected, age, self_reported},
     stdio::Signals,
     target::Node,
     tunnel,
@@ -106,8 +106,11 @@ impl Walk<'_> {
         let lookup = Lookup::new(aws);
         let id = match &self.connection.node {
             Node::Alias(alias) => {
-                let node = lookup.find(alias).await.map_err(|not_found| not_found.error);
-                let node = self.steps.take("node", node)?;
+                let found = lookup.find(alias).await.map_err(|not_found| not_found.error);
+                let Found { node, by } = self.steps.take("node", found)?;
+                if let Some(text) = self_reported(&node.id, by) {
+                    self.steps.skipped("name", &text);
+                }
                 self.known_node(aws, &node);
                 return Some(node.id);
             }

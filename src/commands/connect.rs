@@ -12,8 +12,8 @@ use super::{sign_in::sign_in, waiting::Waiting};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, NotStarted, Session, Sessions, StartRequest, Why, check_target},
     cli::{Connection, PushKey},
-    error::{Error, ExitStatus},
-    lookup::{Lookup, NotConnected, NotFound},
+    error::{Error, ExitStatus, tell},
+    lookup::{KnownBy, Lookup, NotConnected, NotFound, self_reported},
     target::{Alias, Node},
     tunnel,
 };
@@ -136,17 +136,26 @@ impl Starter<'_> {
 
     /// Tries the id that the name led to a moment ago, and asks for the name if that is not connected any more.
     async fn attempt_alias(&self, alias: &Alias, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
-        if let Some(id) = self.lookup().recall(alias) {
+        if let Some((id, by)) = self.lookup().recall(alias) {
             tracing::info!(%alias, id, "looked up a moment ago");
-            match self.ask(Found { id, node: None }, pushing).await {
+            match self.ask(Found { id: id.clone(), node: None }, pushing).await {
                 Err(Failure { away: Some(_), .. }) => self.lookup().forget(alias),
-                settled => return settled,
+                settled => return settled.inspect(|_| self.tell_of(&id, by)),
             }
         }
-        let node = self.lookup().find(alias).await?;
-        let session = self.ask(Found { id: node.id.clone(), node: Some(node.clone()) }, pushing).await?;
-        self.lookup().remember(alias, &node.id);
+        let found = self.lookup().find(alias).await?;
+        let (id, node) = (found.node.id.clone(), Some(found.node.clone()));
+        let session = self.ask(Found { id, node }, pushing).await?;
+        self.tell_of(&found.node.id, found.by);
+        self.lookup().remember(alias, &found);
         Ok(session)
+    }
+
+    /// Says which node was taken, if it was taken by what it says of itself.
+    fn tell_of(&self, id: &str, by: KnownBy) {
+        if let Some(text) = self_reported(id, by) {
+            tell(&format!("{}: {text}", self.connection.host));
+        }
     }
 
     /// Asks for a session, and pushes the key meanwhile: both have to be there before the first byte of SSH.

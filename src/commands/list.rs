@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{print::print, sign_in::sign_in, ssh_config::of_nodes};
 use crate::{
-    aws::{Aws, Filter, Inventory, ManagedNode},
+    aws::{Aws, Filter, Inventory, List, ManagedNode},
     cli::{Listing, Output},
     error::{Error, ExitStatus, printable, tell},
     lookup::age,
@@ -22,7 +22,14 @@ use crate::{
 pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
     sign_in(aws).await?;
     let filter = if listing.tags.is_empty() { Filter::All } else { Filter::Tags(&listing.tags) };
-    let mut nodes = Inventory::new(aws).all(filter).await?;
+    let List { mut nodes, is_whole } = Inventory::new(aws).all(filter).await?;
+    if !is_whole {
+        tell(&format!(
+            "there are more managed nodes in {} than the first {}; --tag asks for fewer",
+            aws.region,
+            nodes.len()
+        ));
+    }
     if let Some(part) = &listing.filter {
         nodes.retain(|node| has(node, part));
     }

@@ -8,6 +8,8 @@ use crate::{
     target::Alias,
 };
 
+use super::KnownBy;
+
 /// How many nodes a message lists.
 const NODES_LISTED: usize = 8;
 /// How many similar names a hint offers.
@@ -57,6 +59,24 @@ fn similar(name: &str, seen: &[ManagedNode]) -> Vec<String> {
         .collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     names.into_iter().take(NAMES_OFFERED).map(|(_, name, id)| format!("{name} ({id})")).collect()
+}
+
+/// What the user should know of a node that was found by what it says of itself: any machine of the account can say the
+/// same.
+pub fn self_reported(id: &str, by: KnownBy) -> Option<String> {
+    let name = match by {
+        KnownBy::Given => return None,
+        KnownBy::ComputerName => "computer name",
+        KnownBy::Address => "address",
+    };
+    Some(format!("{id}, by the {name} that it reports; an id or a Name tag would be certain"))
+}
+
+/// The list goes on after all pages that are followed.
+pub(super) fn too_many(region: &str) -> Error {
+    let message = format!("there are too many managed nodes in {region} to find this one among them");
+    let hint = "give its id, or --tag KEY=VALUE with a tag that it has";
+    Error::new(ExitStatus::NoTarget, message, hint)
 }
 
 /// Several nodes fit equally well.

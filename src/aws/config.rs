@@ -25,10 +25,10 @@ use aws_sdk_ssm::{
         endpoint::{DefaultResolver, Params, ResolveEndpoint},
     },
 };
-use aws_types::os_shim_internal::{Env, Fs};
+use aws_types::os_shim_internal::Env;
 
 use super::{
-    credentials::{Asking, CachedCredentials, Login, Profile, Recipe},
+    credentials::{Asking, CachedCredentials, Login, Profile, Recipe, read_profiles},
     http::{Http, host_of},
     overrides::{Limits, Overrides},
     settings::{INSTANCE_CONNECT, SSM, STS, Settings, check_region, check_url, variable},
@@ -275,8 +275,7 @@ impl fmt::Debug for Aws {
 }
 
 async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, Error> {
-    let selected = Some(profile.name.clone().into());
-    aws_config::profile::load(&Fs::real(), env, files, selected).await.map_err(|error| {
+    read_profiles(env, files, &profile.name).await.map_err(|error| {
         let hint = format!("correct {}, or point AWS_CONFIG_FILE at another file", config_file(env));
         Error::new(ExitStatus::Config, format!("the profile files cannot be read: {error}"), hint)
     })

@@ -20,7 +20,10 @@ use aws_credential_types::{
 use aws_types::os_shim_internal::Env;
 use tokio::sync::Mutex;
 
-pub(super) use self::{mfa::Asking, search::Recipe};
+pub(super) use self::{
+    mfa::Asking,
+    search::{Recipe, read_profiles},
+};
 use super::{
     fault::{cause, find, unreachable},
     settings::variable,

@@ -3,6 +3,7 @@
 //! What the AWS CLI has cached ends it early, wherever it stands in the chain.
 
 use std::{
+    error::Error as StdError,
     future::Future,
     pin::Pin,
     sync::{Mutex, PoisonError},
@@ -12,7 +13,7 @@ use aws_config::{
     Region,
     ecs::EcsCredentialsProvider,
     imds::{self, credentials::ImdsCredentialsProvider},
-    profile::{ProfileFileCredentialsProvider, ProfileSet},
+    profile::{self, ProfileFileCredentialsProvider, ProfileSet},
     provider_config::ProviderConfig,
     sso::SsoCredentialsProvider,
     web_identity_token::WebIdentityTokenCredentialsProvider,
@@ -26,6 +27,7 @@ use aws_types::{
     SdkConfig,
     os_shim_internal::{Env, Fs},
 };
+use tokio::runtime::Handle;
 
 use super::{
     Profile,
@@ -39,6 +41,7 @@ use super::{
 use crate::{
     aws::settings::variable,
     error::{Error, ExitStatus},
+    files,
 };
 
 /// What is needed to look for credentials, again and again.
@@ -109,12 +112,9 @@ impl Recipe {
         let known = self.sections.lock().unwrap_or_else(PoisonError::into_inner).take();
         match known {
             Some(sections) => Ok(sections),
-            None => {
-                let name = self.profile.name.clone().into();
-                aws_config::profile::load(&Fs::real(), &self.env, &self.files, Some(name))
-                    .await
-                    .map_err(CredentialsError::invalid_configuration)
-            }
+            None => read_profiles(&self.env, &self.files, &self.profile.name)
+                .await
+                .map_err(CredentialsError::invalid_configuration),
         }
     }
 
@@ -250,6 +250,21 @@ impl Search<'_> {
             None => Ok(fetch.await?.credentials),
         }
     }
+}
+
+/// Reads the profile files, of which `selected` is the profile in use. The SDK blocks as it does so.
+///
+/// # Errors
+/// Those of the SDK, and files that are not read in time.
+pub(in super::super) async fn read_profiles(
+    env: &Env,
+    files: &EnvConfigFiles,
+    selected: &str,
+) -> Result<ProfileSet, Box<dyn StdError + Send + Sync>> {
+    let (env, files, selected) = (env.clone(), files.clone(), selected.to_owned().into());
+    let runtime = Handle::current();
+    let read = move || runtime.block_on(profile::load(&Fs::real(), &env, &files, Some(selected)));
+    Ok(files::in_time(read).await??)
 }
 
 /// An answer that ends the search: all but "there is nothing here".

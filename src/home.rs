@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn a_backslash_separates_on_windows_alone() {
-        let (unix, windows): (fn(char) -> bool, fn(char) -> bool) = (|c| c == '/', |c| matches!(c, '/' | '\\'));
+        let on = |path| (below_home(path, |c| c == '/'), below_home(path, |c| matches!(c, '/' | '\\')));
         for (path, on_unix, on_windows) in [
             ("~/.aws/ca.pem", Some(".aws/ca.pem"), Some(".aws/ca.pem")),
             ("~\\ca.pem", None, Some("ca.pem")),
@@ -29,7 +29,7 @@ mod tests {
             ("/~/ca.pem", None, None),
             ("ca.pem", None, None),
         ] {
-            assert_eq!((below_home(path, unix), below_home(path, windows)), (on_unix, on_windows), "{path}");
+            assert_eq!(on(path), (on_unix, on_windows), "{path}");
         }
         assert_eq!(below_home("~\\x", is_separator).is_some(), cfg!(windows));
     }

@@ -71,8 +71,8 @@ impl Drop for Folder {
 /// A service that gives prepared answers, one after another, and remembers what it was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
-    /// None if it never answers.
-    answers: Option<Arc<Mutex<Vec<(u16, String)>>>>,
+    answers: Arc<Mutex<Vec<(u16, String)>>>,
+    answers_at_all: bool,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -80,12 +80,12 @@ impl Service {
     pub(super) fn answering<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Self {
         let mut answers: Vec<_> = answers.into_iter().map(|(status, body)| (status, body.to_owned())).collect();
         answers.reverse();
-        Self { answers: Some(Arc::new(Mutex::new(answers))), requests: Arc::default() }
+        Self { answers: Arc::new(Mutex::new(answers)), answers_at_all: true, requests: Arc::default() }
     }
 
     /// One that takes requests and never answers.
     pub(super) fn silent() -> Self {
-        Self { answers: None, requests: Arc::default() }
+        Self { answers_at_all: false, ..Self::answering([]) }
     }
 
     /// Each request as its operation and its body.
@@ -113,8 +113,10 @@ impl HttpConnector for Service {
         let operation = operation.rsplit('.').next().unwrap_or_default();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         self.requests.lock().unwrap().push(format!("{operation} {body}"));
-        let Some(answers) = &self.answers else { return HttpConnectorFuture::new(std::future::pending()) };
-        let (status, body) = answers.lock().unwrap().pop().expect("no answer is left");
+        if !self.answers_at_all {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        let (status, body) = self.answers.lock().unwrap().pop().expect("no answer is left");
         let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(response))
     }

@@ -2,21 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
-use std::fs;
 use std::io::copy;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fixtures::standin::Options;
-use fixtures::{Answer, Bench, Blackhole, HOST, Switchboard, Tool};
+use fixtures::{Answer, Bench, HOST, Switchboard};
 
 /// Two dials, of which each may lose a second to an address that is dead. A dial gives up after 10 s.
 const SOON: Duration = Duration::from_secs(6);
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
-const SECOND_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 #[test]
 fn an_address_of_ipv6_is_an_endpoint() {
@@ -30,42 +27,54 @@ fn an_address_of_ipv6_is_an_endpoint() {
     bench.finish();
 }
 
-/// A stand-in at `alive`, under a name whose addresses are these, in this order.
+/// Names with the addresses that a test wants, where the system's resolver can be told so.
 #[cfg(target_os = "linux")]
-fn named(alive: IpAddr, addresses: [IpAddr; 2]) -> (Bench, impl Fn(Tool) -> Tool) {
-    let port = fixtures::free_port();
-    let stream_host = Some(format!("localhost:{port}"));
-    let bench = Bench::encrypted(Options { listen: (alive, port).into(), stream_host, ..Options::default() });
-    let hosts = bench.folder().join("hosts");
-    fs::write(&hosts, addresses.map(|address| format!("{address} localhost\n")).concat()).unwrap();
-    let endpoint = format!("https://localhost:{port}");
-    let with_name = move |tool: Tool| {
-        let tool = tool.env("LD_PRELOAD", "libnss_wrapper.so").env("NSS_WRAPPER_HOSTS", &hosts);
-        tool.env("AWS_ENDPOINT_URL_SSM", &endpoint)
-    };
-    (bench, with_name)
-}
+mod names {
+    use std::fs;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-#[cfg(target_os = "linux")]
-#[test]
-fn an_address_where_nobody_listens_costs_nothing() {
-    for (alive, addresses) in [(V4, [V6, V4]), (V6, [V4, V6]), (V4, [SECOND_V4, V4])] {
-        let (bench, with_name) = named(alive, addresses);
-        let done = with_name(bench.proxy().arg(HOST)).run().ok();
-        assert!(done.took < SOON, "{addresses:?}: {done}");
-        assert_eq!(bench.finish().sessions.len(), 1);
+    use fixtures::standin::Options;
+    use fixtures::{Bench, Blackhole, HOST, Tool};
+
+    use super::{SOON, V6};
+
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const SECOND_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+    /// A stand-in at `alive`, under a name whose addresses are these, in this order.
+    fn named(alive: IpAddr, addresses: [IpAddr; 2]) -> (Bench, impl Fn(Tool) -> Tool) {
+        let port = fixtures::free_port();
+        let stream_host = Some(format!("localhost:{port}"));
+        let bench = Bench::encrypted(Options { listen: (alive, port).into(), stream_host, ..Options::default() });
+        let hosts = bench.folder().join("hosts");
+        fs::write(&hosts, addresses.map(|address| format!("{address} localhost\n")).concat()).unwrap();
+        let endpoint = format!("https://localhost:{port}");
+        let with_name = move |tool: Tool| {
+            let tool = tool.env("LD_PRELOAD", "libnss_wrapper.so").env("NSS_WRAPPER_HOSTS", &hosts);
+            tool.env("AWS_ENDPOINT_URL_SSM", &endpoint)
+        };
+        (bench, with_name)
     }
-}
 
-#[cfg(target_os = "linux")]
-#[test]
-fn an_address_that_swallows_packets_costs_a_second_at_most() {
-    for (alive, dead) in [(V4, V6), (V6, V4), (V4, SECOND_V4)] {
-        let (bench, with_name) = named(alive, [dead, alive]);
-        let _hole = Blackhole::at(SocketAddr::new(dead, bench.server().address().port()));
-        let done = with_name(bench.proxy().arg(HOST)).run().ok();
-        assert!(done.took < SOON, "{dead} before {alive}: {done}");
-        assert_eq!(bench.finish().sessions.len(), 1);
+    #[test]
+    fn an_address_where_nobody_listens_costs_nothing() {
+        for (alive, addresses) in [(V4, [V6, V4]), (V6, [V4, V6]), (V4, [SECOND_V4, V4])] {
+            let (bench, with_name) = named(alive, addresses);
+            let done = with_name(bench.proxy().arg(HOST)).run().ok();
+            assert!(done.took < SOON, "{addresses:?}: {done}");
+            assert_eq!(bench.finish().sessions.len(), 1);
+        }
+    }
+
+    #[test]
+    fn an_address_that_swallows_packets_costs_a_second_at_most() {
+        for (alive, dead) in [(V4, V6), (V6, V4), (V4, SECOND_V4)] {
+            let (bench, with_name) = named(alive, [dead, alive]);
+            let _hole = Blackhole::at(SocketAddr::new(dead, bench.server().address().port()));
+            let done = with_name(bench.proxy().arg(HOST)).run().ok();
+            assert!(done.took < SOON, "{dead} before {alive}: {done}");
+            assert_eq!(bench.finish().sessions.len(), 1);
+        }
     }
 }
 
@@ -74,14 +83,16 @@ fn an_address_that_swallows_packets_costs_a_second_at_most() {
 fn slow_to_begin(to: SocketAddr, slow: Duration) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let (began, mut connections) = (Instant::now(), 0);
     thread::spawn(move || {
+        let mut opens = None;
         for stream in listener.incoming().flatten() {
-            connections += 1;
-            if connections > 1 && began.elapsed() < slow {
-                continue;
-            }
-            let wait = if connections == 1 { slow } else { Duration::ZERO };
+            let now = Instant::now();
+            let wait = match opens {
+                None => slow,
+                Some(opens) if now < opens => continue,
+                Some(_) => Duration::ZERO,
+            };
+            opens.get_or_insert(now + slow);
             thread::spawn(move || {
                 thread::sleep(wait);
                 let far = TcpStream::connect(to)?;

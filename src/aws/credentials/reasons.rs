@@ -45,18 +45,33 @@ pub(super) fn process(profile: &str, error: CredentialsError) -> CredentialsErro
     ))
 }
 
+/// Nobody answers at the address that `setting` names for a container's credentials. No proxy leads there.
+pub(super) fn container(setting: &str, error: CredentialsError) -> CredentialsError {
+    match unreachable(&error) {
+        Some(message) => silent(&message, format!("check {setting}, and whether its server runs")),
+        None => error,
+    }
+}
+
+fn silent(message: &str, hint: impl Into<String>) -> CredentialsError {
+    let error = Error::new(ExitStatus::TryAgain, format!("no AWS credentials: {message}"), hint);
+    CredentialsError::provider_error(error)
+}
+
 /// A role cannot be assumed since `source` has no credentials to do it with: there is nowhere else to look for them.
 pub(super) fn no_source(source: &impl std::fmt::Display, error: CredentialsError) -> CredentialsError {
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) if unreachable(&error).is_some() => {
-            CredentialsError::provider_error(error)
-        }
-        CredentialsError::CredentialsNotLoaded(_) => CredentialsError::provider_error(Error::new(
+    match (&error, unreachable(&error)) {
+        // It is the metadata service that has no credentials if it cannot be reached.
+        (CredentialsError::CredentialsNotLoaded(_), Some(message)) => silent(
+            &message,
+            "credential_source = Ec2InstanceMetadata needs an EC2 instance that has its metadata service on",
+        ),
+        (CredentialsError::CredentialsNotLoaded(_), None) => CredentialsError::provider_error(Error::new(
             ExitStatus::Denied,
             format!("{source} has no AWS credentials to assume a role with"),
             "check source_profile and credential_source of the profile",
         )),
-        error => error,
+        _ => error,
     }
 }
 

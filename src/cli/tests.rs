@@ -277,6 +277,13 @@ fn waiting_takes_no_host_for_its_number() {
 }
 
 #[test]
+fn a_limit_of_0_is_none() {
+    let limits = |args: &[&str]| parse(&[args, &["i-0"]].concat()).unwrap().overrides.limits;
+    assert_eq!(limits(&["--cli-connect-timeout", "0"]), Limits { connect: Some(NO_LIMIT), read: None });
+    assert_eq!(limits(&["--cli-read-timeout", "0"]), Limits { connect: None, read: Some(NO_LIMIT) });
+}
+
+#[test]
 fn a_check_has_what_a_connection_has() {
     let Action::Check(checked) = parse(&["--check", "--reason", "why", "web", "2222"]).unwrap().action else {
         panic!("no check")

@@ -162,12 +162,20 @@ fn of_folder(folder: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// The operating system's roots. Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside
-/// it holds the same certificates once more, in hundreds of files.
+/// The operating system's roots.
 fn system() -> Result<RootCertStore, Error> {
-    let bundle = system_bundle().and_then(|path| fs::read(path).ok());
+    roots_of_system(system_bundle(), || rustls_native_certs::load_native_certs().certs)
+}
+
+/// Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside it holds the same certificates
+/// once more, in hundreds of files. Without one that can be used they are what `load` finds.
+fn roots_of_system(
+    bundle: Option<PathBuf>,
+    load: impl FnOnce() -> Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, Error> {
+    let bundle = bundle.and_then(|path| fs::read(path).ok());
     let bundle = bundle.and_then(|bytes| parse(&bytes).ok()).map(usable).filter(|roots| !roots.is_empty());
-    let roots = bundle.unwrap_or_else(|| usable(rustls_native_certs::load_native_certs().certs));
+    let roots = bundle.unwrap_or_else(|| usable(load()));
     if roots.is_empty() {
         return Err(Error::new(
             ExitStatus::Config,
@@ -315,10 +323,27 @@ joH2
         assert_eq!(error.message, format!("the CA file {} cannot be used: {why}", missing.display()));
     }
 
-    #[tokio::test]
-    async fn the_system_has_roots() {
-        if system_bundle().is_some() {
-            assert!(Trust::new(Source::System).client_config().await.is_ok());
+    #[test]
+    fn the_bundle_of_the_system_is_read_alone() {
+        let folder = Folder::new();
+        let bundle = folder.write("ca-certificates.crt", FIRST);
+        let roots = roots_of_system(Some(bundle), || panic!("the folder of certificates was read too")).unwrap();
+        assert_eq!(roots.len(), 1);
+    }
+
+    #[test]
+    fn a_system_without_a_usable_bundle_has_its_roots_elsewhere() {
+        let folder = Folder::new();
+        let elsewhere = || parse(format!("{FIRST}{SECOND}").as_bytes()).unwrap();
+        for bundle in [None, Some(folder.path("missing.crt")), Some(folder.write("empty.crt", ""))] {
+            assert_eq!(roots_of_system(bundle.clone(), elsewhere).unwrap().len(), 2, "{bundle:?}");
         }
+    }
+
+    #[test]
+    fn a_system_without_roots_is_an_error() {
+        let error = roots_of_system(None, Vec::new).unwrap_err();
+        assert_eq!(error.status, ExitStatus::Config);
+        assert_eq!(error.message, "this machine has no root certificates");
     }
 }

@@ -2,18 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
+// Linux's resolver alone can be told what a name's addresses are.
+#[cfg(target_os = "linux")]
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use fixtures::standin::Options;
-use fixtures::{Answer, Bench, Blackhole, HOST, Switchboard, Tool};
+use fixtures::{Answer, Bench, HOST, Switchboard};
+#[cfg(target_os = "linux")]
+use fixtures::{Blackhole, Tool};
 
 /// Two dials, of which each may lose a second to an address that is dead. A dial gives up after 10 s.
 const SOON: Duration = Duration::from_secs(6);
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+#[cfg(target_os = "linux")]
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+#[cfg(target_os = "linux")]
 const SECOND_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 #[test]

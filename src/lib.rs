@@ -6,17 +6,20 @@
 //! and `aws -> terminal`.
 
 pub mod aws;
+pub mod caller;
 pub mod channel;
 pub mod cli;
 pub mod commands;
 mod denial;
 pub mod error;
+pub mod error_log;
 pub mod figures;
 pub mod gateway;
 mod home;
 pub mod lookup;
 pub mod net;
 pub mod public_key;
+pub mod state;
 pub mod stdio;
 pub mod target;
 pub mod terminal;

@@ -5,8 +5,10 @@
 use std::io::{self, IsTerminal};
 
 /// ssh's own name.
+#[cfg(target_os = "linux")]
 const SSH: &str = "ssh";
-/// Shells by which ssh may start its ProxyCommand; the last letters of their names.
+/// The last letters of the names of shells.
+#[cfg(target_os = "linux")]
 const SHELL: &str = "sh";
 /// How many shells may stand between ssh and this process: the user's and one that the ProxyCommand names.
 #[cfg(target_os = "linux")]

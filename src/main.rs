@@ -22,7 +22,7 @@ const UNVERIFIED: &str =
 /// sshd's port. What its far side says makes sense to ssh alone.
 const SSH_PORT: u16 = 22;
 /// Said of a ProxyCommand that has no `--` where somebody looks: with `-v`, in a log file, by `--check`.
-const UNPROTECTED: &str = "warning: this ProxyCommand does not end its options: names of files in the current folder can \
+const UNPROTECTED: &str = "this ProxyCommand does not end its options: names of files in the current folder can \
     become some. Write OPTIONS -- \"%n\" %p, with the quotes, or -- \"%h\" %p in place of --target %h";
 
 fn main() -> ExitCode {
@@ -57,7 +57,7 @@ fn log(invocation: &Invocation, subject: &str) -> Result<(), Error> {
     let is_looked_at = invocation.verbosity > Verbosity::Quiet || invocation.log_file.is_some();
     match &invocation.action {
         Action::Connect(_) if is_looked_at && is_unprotected(invocation) => tracing::warn!("{UNPROTECTED}"),
-        Action::Check(..) if is_unprotected(invocation) => tell(UNPROTECTED),
+        Action::Check(..) if is_unprotected(invocation) => tell(&format!("warning: {UNPROTECTED}")),
         _ => {}
     }
     Ok(())

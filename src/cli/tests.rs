@@ -557,11 +557,10 @@ fn entries_have_the_options_beside_them() {
     let host = |name: &str, is_id| Host { name: name.to_owned(), is_id };
     assert_eq!(hosts, [host("i-0abc", true), host("Web-1.eu-west-1", false)]);
     assert_eq!(made.user.as_deref(), Some("ubuntu"));
-    assert_eq!(
-        made.options.join(" "),
-        "--tag 'Role=web' '--wait=300' --push-key auto --reason \"it's 100%% me\" --no-credential-cache --verbose --verbose \
-         --user \"%r\""
-    );
+    let quote = |word: &str| Platform::HERE.quote(word).unwrap();
+    let words = ["--tag", "Role=web", "--wait=300", "--push-key", "auto", "--reason", "it's 100% me"].map(quote);
+    let rest = ["--no-credential-cache", "--verbose", "--verbose", "--user", "\"%r\""].map(str::to_owned);
+    assert_eq!(made.options, [&words[..], &rest].concat());
     let (_, made) = entry(&["--print-ssh-config", "--push-key", "auto", "--user", "%r"]);
     assert_eq!(made.user, None);
 }

@@ -124,9 +124,11 @@ fn the_file_of_what_nobody_saw_is_named() {
     let path = state.join("ssm-proxy/errors.log");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "an error\n").unwrap();
-    let said = check();
     let line = format!("- error log      {} has what was told while stderr was /dev/null", path.display());
+    let said = check();
     assert!(said.contains(&line), "{said}");
+    let failed = bench.proxy().args(["--check", HOST]).env("XDG_STATE_HOME", &state).without("AWS_REGION").run();
+    assert!(failed.text().contains(&line), "{failed}");
     bench.finish();
 }
 

@@ -10,8 +10,8 @@ use fixtures::{Bench, Done, HOST, Setup};
 
 /// How long a frozen connection is frozen: until it is replaced.
 const FROZEN: Duration = Duration::from_secs(60);
-/// Calls of ResumeSession that fail meanwhile: some 6 s of them, behind the 6 s until the silence is noticed.
-const FAILURES: u32 = 6;
+/// Calls of ResumeSession that fail meanwhile: some 3 s of them, behind the 6 s until the silence is noticed.
+const FAILURES: u32 = 5;
 
 /// Puts printed entries before the user's own configuration, whose entry for ids they then take the place of.
 fn put_first(bench: &Bench, entries: &Done) {

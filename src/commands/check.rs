@@ -36,8 +36,24 @@ const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 /// shown; `entry` is what it has of this command line.
 pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option<&Entry>) -> ExitStatus {
     let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
-    let walk = Walk::new(connection, &steps);
-    let Some(aws) = walk.configuration(overrides).await else { return steps.status() };
+    let id = walk(overrides, connection, &steps).await;
+    error_log(&steps);
+    if let (ExitStatus::Ended, Some(id), Some(entry)) = (steps.status(), id, entry)
+        && let Some(command) = next_command(overrides, entry, connection.port, &id)
+    {
+        steps.next(
+            &command,
+            "\"Permission denied (publickey)\" is then about the user or the key: USER@ before the id names the user, \
+             whose authorized_keys there must have your public key, unless --push-key brings it",
+        );
+    }
+    steps.status()
+}
+
+/// Walks the way, as far as it is passable, and gives the node's id if it has become known.
+async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps) -> Option<String> {
+    let walk = Walk::new(connection, steps);
+    let aws = walk.configuration(overrides).await?;
     let sessions = Sessions::new(&aws);
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -45,7 +61,7 @@ pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option
             let hint = "check the limits on open files and processes";
             let error = Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), hint);
             steps.failed("signals", &error);
-            return steps.status();
+            return None;
         }
     };
     tokio::select! {
@@ -56,17 +72,7 @@ pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option
         }
     }
     walk.end(&sessions).await;
-    error_log(&steps);
-    if let (ExitStatus::Ended, Some(id), Some(entry)) = (steps.status(), walk.id.take(), entry)
-        && let Some(command) = next_command(overrides, entry, connection.port, &id)
-    {
-        steps.next(
-            &command,
-            "\"Permission denied (publickey)\" is then about the user or the key: USER@ before the id names the user, \
-             whose authorized_keys there must have your public key, unless --push-key brings it",
-        );
-    }
-    steps.status()
+    walk.id.take()
 }
 
 /// Names the file of what was told where nobody saw it, if there is one.

@@ -7,6 +7,8 @@ use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::error_log;
+
 /// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExitStatus {
@@ -81,10 +83,8 @@ const MAX_SHOWN_CHARS: usize = 4000;
 /// Writes text for the user to stderr, each line under the program's name. Control characters, which would let a
 /// service or an agent play with the terminal, are shown as such.
 pub fn tell(text: &str) {
-    let mut stderr = std::io::stderr().lock();
     for line in shortened(text).lines().filter(|line| !line.trim().is_empty()) {
-        // Without a stderr there is nobody to tell.
-        let _ = writeln!(stderr, "ssm-proxy: {}", printable(line));
+        say(&format!("ssm-proxy: {}", printable(line)));
         tracing::info!(target: TOLD, "{}", printable(line));
     }
 }
@@ -93,15 +93,25 @@ pub fn tell(text: &str) {
 pub fn tell_failure(host: &str, error: &Error) {
     let [message, hint] = [&error.message, &error.hint].map(|text| printable(&shortened(text)));
     tracing::error!(target: TOLD, status = error.status as u8, "{message}; hint: {hint}");
+    say(&format!("ssm-proxy: {}: {message}\n  hint: {hint}", printable(host)));
+}
+
+/// Writes lines to stderr, and keeps them where nobody can see that.
+fn say(lines: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "ssm-proxy: {}: {message}\n  hint: {hint}", printable(host));
+    let _ = writeln!(io::stderr().lock(), "{lines}");
+    error_log::keep(lines);
 }
 
 /// `text` with what changes a line without being seen in it replaced by U+FFFD: control characters, line ends included,
 /// and those that make a terminal show a text in another order than it has.
 pub fn printable(text: &str) -> String {
-    let is_shown = |c: char| c == '\t' || !(c.is_control() || is_reordering(c));
     text.chars().map(|c| if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+/// Whether a character is what it is seen as, and changes nothing else of a line.
+pub(crate) fn is_shown(c: char) -> bool {
+    c == '\t' || !(c.is_control() || is_reordering(c))
 }
 
 /// Unicode's line and paragraph separators, and its marks, embeddings, overrides and isolates of direction.

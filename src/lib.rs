@@ -6,11 +6,13 @@
 //! and `aws -> terminal`.
 
 pub mod aws;
+pub mod caller;
 pub mod channel;
 pub mod cli;
 pub mod commands;
 mod denial;
 pub mod error;
+pub mod error_log;
 pub mod figures;
 mod files;
 pub mod gateway;
@@ -18,6 +20,7 @@ mod home;
 pub mod lookup;
 pub mod net;
 pub mod public_key;
+pub mod state;
 pub mod stdio;
 pub mod target;
 pub mod terminal;

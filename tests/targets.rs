@@ -377,12 +377,12 @@ fn a_terminal_shows_that_it_waits() {
     let standin =
         Options { api_rules: vec![rule("StartSession", ApiFault::TargetNotConnected, 2)], ..Options::default() };
     let bench = Bench::with(Setup { standin, ..Setup::default() });
-    let mut terminal = bench.proxy().args(["--wait=90", HOST]).on_terminal(24, 80);
+    let wait = "ProxyCommand=ssm-proxy --wait=90 -- \"%h\" %p";
+    let mut terminal = bench.ssh().args(["-o", wait, HOST, "echo in"]).on_terminal(24, 80);
     terminal.expect(&format!("\r\x1b[Kssm-proxy: {HOST}: not connected yet, 0 of 90 s"));
     terminal.expect("\r\x1b[Kssm-proxy: ");
     terminal.expect("\r\x1b[K");
-    terminal.expect("SSH-2.0-");
-    terminal.press("\x04");
+    terminal.expect("in\r\n");
     assert_eq!(terminal.finish().code(), Some(0));
     bench.finish();
 }

@@ -5,33 +5,55 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fs,
+    path::PathBuf,
     time::{Instant, SystemTime},
 };
 
 use tokio::time::timeout;
 
-use super::{probe::Probe, sign_in::sign_in, steps::Steps};
+use super::{probe::Probe, sign_in::sign_in, ssh_config::proxy_command, steps::Steps};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
-    cli::{Connection, PushKey},
+    cli::{Connection, Entry, Platform, PushKey},
     error::{Error, ExitStatus, tell},
+    error_log,
     lookup::{Found, Lookup, NotConnected, age, self_reported},
     stdio::Signals,
     target::Node,
     tunnel,
 };
 
+/// Where ssh connects to unless it is told otherwise.
+const SSH_PORT: u16 = 22;
 /// The first agent that can carry SSH, by AWS's documentation.
 const SSH_AGENT: [u32; 4] = [2, 3, 672, 0];
 /// The first agent that acknowledges a message again when it comes again. Older ones work, but a lost acknowledgement
 /// costs them seconds.
 const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 
-/// Walks the way, and returns the status of the first step that failed.
-pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus {
+/// Walks the way, and returns the status of the first step that failed. If none did, the command that comes next is
+/// shown; `entry` is what it has of this command line.
+pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option<&Entry>) -> ExitStatus {
     let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
-    let walk = Walk { connection, steps: &steps, started: RefCell::default(), ended: Cell::new(false) };
-    let Some(aws) = walk.configuration(overrides).await else { return steps.status() };
+    let id = walk(overrides, connection, &steps).await;
+    error_log(&steps);
+    if let (ExitStatus::Ended, Some(id), Some(entry)) = (steps.status(), id, entry)
+        && let Some(command) = next_command(overrides, entry, connection.port, &id)
+    {
+        steps.next(
+            &command,
+            "\"Permission denied (publickey)\" is then about the user or the key: USER@ before the id names the user, \
+             whose authorized_keys there must have your public key, unless --push-key brings it",
+        );
+    }
+    steps.status()
+}
+
+/// Walks the way, as far as it is passable, and gives the node's id if it has become known.
+async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps) -> Option<String> {
+    let walk = Walk::new(connection, steps);
+    let aws = walk.configuration(overrides).await?;
     let sessions = Sessions::new(&aws);
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -39,7 +61,7 @@ pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus
             let hint = "check the limits on open files and processes";
             let error = Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), hint);
             steps.failed("signals", &error);
-            return steps.status();
+            return None;
         }
     };
     tokio::select! {
@@ -50,20 +72,46 @@ pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus
         }
     }
     walk.end(&sessions).await;
-    steps.status()
+    walk.id.take()
+}
+
+/// Names the file of what was told where nobody saw it, if there is one.
+fn error_log(steps: &Steps) {
+    let written = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+    if let Some((path, written)) = error_log::path().and_then(|path| written(&path).map(|time| (path, time))) {
+        let age = age(SystemTime::now(), written);
+        let why = "has what was told while stderr was /dev/null, as ControlPersist makes it";
+        steps.skipped("error log", &format!("{} {why}, {age} ago at last", path.display()));
+    }
+}
+
+/// The login that goes the way which was checked, as one types it, if a line can hold it.
+fn next_command(overrides: &Overrides, entry: &Entry, port: u16, id: &str) -> Option<String> {
+    let option = Platform::HERE.quote_typed(&format!("ProxyCommand={}", proxy_command(overrides, entry)))?;
+    let port = if port == SSH_PORT { String::new() } else { format!("-p {port} ") };
+    let user = entry.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    let host = Platform::HERE.quote_typed(&format!("{user}{id}"))?;
+    Some(format!("ssh -o {option} {port}{host}"))
 }
 
 /// One walk.
 struct Walk<'a> {
     connection: &'a Connection,
     steps: &'a Steps,
+    /// The node's id, once it is known.
+    id: RefCell<Option<String>>,
     /// The session that has been started.
     started: RefCell<Option<String>>,
     /// Whether the agent has ended it.
     ended: Cell<bool>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(connection: &'a Connection, steps: &'a Steps) -> Self {
+        let (id, started, ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        Self { connection, steps, id, started, ended }
+    }
+
     async fn configuration(&self, overrides: &Overrides) -> Option<Aws> {
         let aws = self.steps.take("configuration", Aws::load(overrides).await)?;
         let endpoint = aws.endpoint_override.as_ref().map(|url| format!(", endpoint {url}")).unwrap_or_default();
@@ -77,6 +125,7 @@ impl Walk<'_> {
             return;
         }
         let Some(id) = self.node(aws).await else { return };
+        self.id.replace(Some(id.clone()));
         if let Some(push_key) = &self.connection.push_key {
             self.key(aws, &id, push_key).await;
         }
@@ -160,6 +209,8 @@ impl Walk<'_> {
                 );
                 self.steps.failed("agent", &Error::new(ExitStatus::Unavailable, message, hint));
             }
+            // The version is what the agent said when it was last there.
+            _ if node.ping != Ping::Online => self.steps.skipped("agent", &format!("version {text}, not connected")),
             Some(version) if version < GOOD_AGENT => {
                 let text = format!("version {text}; from 3.2.1041.0 on agents recover faster from lost messages");
                 self.steps.passed("agent", &text);

@@ -1,4 +1,5 @@
-//! The lines of `--check`: a tick or a cross for each step, the cure below the cross, and the status of the first one.
+//! The lines of `--check`: a tick or a cross for each step, the cure below the cross, what to type next, and the status of
+//! the first cross.
 //!
 //! It must not know what the steps do.
 
@@ -53,6 +54,12 @@ impl Steps {
         }
         line('✗', name, &error.message);
         line(' ', "", &format!("hint: {}", error.hint));
+    }
+
+    /// What to type after the last step, and what may come of it.
+    pub(super) fn next(&self, command: &str, text: &str) {
+        line('→', "next", command);
+        line(' ', "", text);
     }
 
     /// What a step brought, or its failure.

@@ -19,15 +19,10 @@ pub fn is_person() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// Whether ssh has started this process. Linux tells whose child it is. Elsewhere whatever has neither stdin nor stdout
-/// on a terminal is taken for ssh, since no safe call tells more.
-pub fn is_ssh() -> bool {
-    is_child_of_ssh().unwrap_or_else(|| !io::stdin().is_terminal() && !io::stdout().is_terminal())
-}
-
-/// Whether ssh, or a shell that ssh has started, is the parent, where the system tells.
+/// Whether ssh has started this process, or a shell that ssh has started. Linux tells whose child it is; elsewhere no safe
+/// call does.
 #[cfg(target_os = "linux")]
-fn is_child_of_ssh() -> Option<bool> {
+pub fn is_ssh() -> Option<bool> {
     let mut id = std::os::unix::process::parent_id();
     for _ in 0..=MAX_SHELLS {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
@@ -40,8 +35,9 @@ fn is_child_of_ssh() -> Option<bool> {
     Some(false)
 }
 
+/// Whether ssh has started this process: no safe call tells.
 #[cfg(not(target_os = "linux"))]
-fn is_child_of_ssh() -> Option<bool> {
+pub fn is_ssh() -> Option<bool> {
     None
 }
 

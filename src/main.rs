@@ -56,16 +56,17 @@ fn log(invocation: &Invocation, subject: &str) -> Result<(), Error> {
     }
     let is_looked_at = invocation.verbosity > Verbosity::Quiet || invocation.log_file.is_some();
     match &invocation.action {
-        Action::Connect(_) if is_looked_at && is_unprotected(invocation) => tracing::warn!("{UNPROTECTED}"),
-        Action::Check(..) if is_unprotected(invocation) => tell(&format!("warning: {UNPROTECTED}")),
+        // Where the system does not tell who has started this: connections are ssh's to make, checks are not.
+        Action::Connect(_) if is_looked_at && is_unprotected(invocation, true) => tracing::warn!("{UNPROTECTED}"),
+        Action::Check(..) if is_unprotected(invocation, false) => tell(&format!("warning: {UNPROTECTED}")),
         _ => {}
     }
     Ok(())
 }
 
 /// Whether ssh started this, and would take for options whatever a host stands for.
-fn is_unprotected(invocation: &Invocation) -> bool {
-    !invocation.ends_options && caller::is_ssh()
+fn is_unprotected(invocation: &Invocation, by_default: bool) -> bool {
+    !invocation.ends_options && caller::is_ssh().unwrap_or(by_default)
 }
 
 fn failed(host: &str, error: &Error) -> ExitCode {

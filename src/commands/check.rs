@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{probe::Probe, sign_in::sign_in, steps::Steps};
+use super::{connect::settings, probe::Probe, sign_in::sign_in, steps::Steps};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, PushKey},
@@ -28,29 +28,34 @@ const SSH_AGENT: [u32; 4] = [2, 3, 672, 0];
 const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 
 /// Walks the way, and returns the status of the first step that failed.
-pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus {
+///
+/// # Errors
+/// A stdout that cannot be written to.
+pub async fn check(overrides: &Overrides, connection: &Connection, signals: &mut Signals) -> Result<ExitStatus, Error> {
     let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
     let walk = Walk { connection, steps: &steps, started: RefCell::default(), ended: Cell::new(false) };
-    let Some(aws) = walk.configuration(overrides).await else { return steps.status() };
-    let sessions = Sessions::new(&aws);
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(cause) => {
-            let hint = "check the limits on open files and processes";
-            let error = Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), hint);
-            steps.failed("signals", &error);
+    let ended = |signal| {
+        let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
+        steps.failed("check", &error);
+    };
+    let aws = match signals.unless_ended(walk.configuration(overrides), checking).await {
+        Ok(Some(aws)) => aws,
+        Ok(None) => return steps.status(),
+        Err(signal) => {
+            ended(signal);
             return steps.status();
         }
     };
-    tokio::select! {
-        () = walk.rest(&aws, &sessions) => {}
-        signal = signals.end(|| tell("checking")) => {
-            let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
-            steps.failed("check", &error);
-        }
+    let sessions = Sessions::new(&aws);
+    if let Err(signal) = signals.unless_ended(walk.rest(&aws, &sessions), checking).await {
+        ended(signal);
     }
     walk.end(&sessions).await;
     steps.status()
+}
+
+fn checking() {
+    tell("checking");
 }
 
 /// One walk.
@@ -192,11 +197,12 @@ impl Walk<'_> {
 
     async fn channel(&self, aws: &Aws, sessions: &Sessions, session: &Session) -> Option<Probe> {
         let begun = Instant::now();
-        let gateway = self.steps.take("data channel", tunnel::open(aws, sessions, session).await)?;
+        let gateway =
+            self.steps.take("data channel", tunnel::open(aws, sessions, session, &settings(self.connection)).await)?;
         let upgrade = if aws.signs() { "signed" } else { "unsigned" };
         self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
         let begun = Instant::now();
-        let mut probe = Probe::new(gateway);
+        let mut probe = Probe::new(self.connection.port, gateway);
         let agent = self.steps.take("handshake", probe.handshake(self.connection.connect_timeout).await)?;
         self.steps.passed_in("handshake", &format!("complete, by agent {agent}"), begun);
         Some(probe)

@@ -23,7 +23,7 @@ const TYPED: &str = "%n";
 ///
 /// # Errors
 /// A stdout that cannot be written to.
-pub fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Result<(), Error> {
+pub async fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Result<(), Error> {
     let maker = Maker::new(overrides.region.as_deref(), overrides.profile.as_deref(), entry);
     let mut text = head();
     if hosts.is_empty() {
@@ -33,7 +33,7 @@ pub fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Resul
         let pattern = if name.contains([' ', '#']) { format!("\"{name}\"") } else { name.clone() };
         text.push_str(&maker.block(&pattern, &[], if *is_id { USED } else { TYPED }, *is_id));
     }
-    print(&text)
+    print(text).await
 }
 
 /// One entry for each node, under its name too where that is a word of its own among them.

@@ -4,6 +4,7 @@ mod logging;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use ssm_proxy::aws::Aws;
 use ssm_proxy::cli::{Action, Invocation, Refusal};
 use ssm_proxy::commands;
@@ -74,7 +75,10 @@ fn cannot_start(cause: &std::io::Error) -> Error {
 fn show(usage: &clap::Error) -> ExitCode {
     match usage.print() {
         // Without a stderr there is nobody to tell.
-        Err(cause) if !usage.use_stderr() && !is_reader_gone(&cause) => failed("help", &Error::unwritable(&cause)),
+        Err(cause) if !usage.use_stderr() && !is_reader_gone(&cause) => {
+            let subject = if usage.kind() == ErrorKind::DisplayVersion { "--version" } else { "--help" };
+            failed(subject, &Error::unwritable(&cause))
+        }
         _ => u8::try_from(usage.exit_code()).unwrap_or(u8::MAX).into(),
     }
 }

@@ -495,7 +495,9 @@ impl<'a> Tunnel<'a> {
             tell(output);
             return Ok(());
         }
-        if self.channel.has_received_output() {
+        // An agent acknowledges nothing before it has connected to the port.
+        let has_delivered = self.channel.stats().bytes_sent > self.channel.undelivered_bytes() as u64;
+        if self.channel.has_received_output() || has_delivered {
             return closed::in_use(output);
         }
         if self.connect_deadline.is_none() {

@@ -337,16 +337,31 @@ fn a_service_that_reads_nothing_during_an_upload() {
 
 #[test]
 fn a_session_that_cannot_be_ended_is_named() {
-    let rule = ApiRule { fault: ApiFault::Slow(Duration::from_secs(20)), ..failing("TerminateSession") };
-    let bench = facing(&Peer::echo(), Options { api_rules: vec![rule], ..Options::default() });
+    let rules = vec![failing("TerminateSession")];
+    let bench = facing(&Peer::echo(), Options { api_rules: rules, ..Options::default() });
     let proxy = in_session(&bench);
     lose_everything(&bench);
     let ended = Instant::now();
     proxy.signal(Signal::TERM);
     let done = proxy.ended().ok();
     assert!(ended.elapsed() < PROMISED, "{done}");
+    bench.fault(Fault::Terminate);
     let session = ended_with(bench);
     assert!(done.stderr.contains(&session.id) && done.stderr.lines().count() == 1, "{done}");
+}
+
+/// The API's answer does not come, but what it does is seen on the stream.
+#[test]
+fn a_call_that_ends_the_session_and_is_not_answered() {
+    let rule = ApiRule { fault: ApiFault::Slow(Duration::from_secs(20)), ..failing("TerminateSession") };
+    let bench = facing(&Peer::echo(), Options { api_rules: vec![rule], ..Options::default() });
+    let proxy = in_session(&bench);
+    lose_everything(&bench);
+    let ended = Instant::now();
+    proxy.signal(Signal::TERM);
+    let done = gone(&bench, proxy, ended).ok();
+    assert_eq!(done.stderr, "");
+    assert_eq!(ended_with(bench).state, SessionState::EndedByApi);
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub enum Asked {
 pub struct Signals {
     /// Asked at each turn of the loop, and looks only at those that have come.
     listening: SelectAll<BoxStream<'static, Asked>>,
+    /// A bit for each signal that was ignored at the start, the lowest for signal 1.
+    #[cfg(unix)]
+    ignored: u64,
 }
 
 impl Signals {
@@ -83,7 +86,7 @@ impl Signals {
     /// # Errors
     /// If the handlers cannot be installed.
     pub fn of_reports() -> io::Result<Self> {
-        let mut signals = Self { listening: SelectAll::new() };
+        let mut signals = Self { listening: SelectAll::new(), ignored: ignored() };
         signals.listen([(Some(SignalKind::user_defined1()), Asked::Report), (info(), Asked::Report)])?;
         Ok(signals)
     }
@@ -103,9 +106,8 @@ impl Signals {
     }
 
     fn listen(&mut self, signals: impl IntoIterator<Item = (Option<SignalKind>, Asked)>) -> io::Result<()> {
-        let ignored = ignored();
         for (kind, asked) in signals {
-            let Some(kind) = kind.filter(|kind| ignored & bit(*kind) == 0) else { continue };
+            let Some(kind) = kind.filter(|kind| self.ignored & bit(*kind) == 0) else { continue };
             let mut signal = signal(kind)?;
             self.push(asked, move |context| signal.poll_recv(context));
         }
@@ -129,7 +131,7 @@ fn bit(kind: SignalKind) -> u64 {
     1_u64.checked_shl(kind.as_raw_value().unsigned_abs().wrapping_sub(1)).unwrap_or(0)
 }
 
-/// The signals that are ignored, a bit each, the lowest for signal 1. Linux tells; elsewhere none is taken for ignored.
+/// The signals that are ignored, a bit each. Linux tells; elsewhere none is taken for ignored.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -22,6 +22,8 @@ pub(super) struct Ending {
     moved: Moved,
     /// Since when the terminate flag is all that is missing.
     flag_since: Option<Instant>,
+    /// TerminateSession has been asked for beside it.
+    asked: bool,
     flag_acknowledged: Option<Instant>,
 }
 
@@ -55,6 +57,8 @@ pub(super) enum Want {
     WaitUntil(Instant),
     /// The terminate flag to be sent, and to be asked again.
     Flag,
+    /// TerminateSession to be called while the flag's acknowledgement may still come, and to be asked again.
+    Api,
     /// To leave: the session is ended on the service.
     Leave,
     /// To leave, and TerminateSession has to end the session.
@@ -70,6 +74,7 @@ impl Ending {
             progress: now,
             moved: Moved::default(),
             flag_since: None,
+            asked: false,
             flag_acknowledged: None,
         }
     }
@@ -127,21 +132,29 @@ impl Ending {
     }
 
     fn want_after_flag(&mut self, now: Instant, urgent_since: Option<Instant>, sight: &Sight) -> Want {
-        let last = urgent_since.map(|since| since + limits::LAST_WORDS + limits::FAREWELL);
-        if !sight.delivered {
-            self.flag_since = Some(now);
-        }
-        let flag = self.flag_since.filter(|_| sight.delivered).map(|since| since + limits::flag(sight.round_trip));
-        let (until, then) = match (self.flag_acknowledged, last) {
-            (Some(_), Some(_)) => return Want::Leave,
-            (Some(since), None) => (Some(since + limits::LAST_OUTPUT), Want::Leave),
-            (None, last) => (last.into_iter().chain(flag).min(), Want::LeaveByApi),
+        // Bytes that were sent ahead of it and are missing too say nothing of the flag.
+        let flag_since = match self.flag_since {
+            Some(since) if sight.delivered => since,
+            _ => *self.flag_since.insert(now),
         };
-        match until {
-            None => Want::Wait,
-            Some(until) if now < until => Want::WaitUntil(until),
-            Some(_) => then,
+        let (until, then) = match (self.flag_acknowledged, urgent_since) {
+            (Some(_), Some(_)) => return Want::Leave,
+            (Some(since), None) => (since + limits::LAST_OUTPUT, Want::Leave),
+            (None, Some(since)) => (since + limits::LAST_WORDS + limits::FAREWELL, Want::LeaveByApi),
+            (None, None) => (flag_since + limits::FAREWELL, Want::LeaveByApi),
+        };
+        if until <= now {
+            return then;
         }
+        if self.asked || self.flag_acknowledged.is_some() {
+            return Want::WaitUntil(until);
+        }
+        let api = flag_since + limits::flag(sight.round_trip);
+        if api <= now && sight.delivered {
+            self.asked = true;
+            return Want::Api;
+        }
+        Want::WaitUntil(until.min(api))
     }
 }
 
@@ -209,22 +222,34 @@ mod tests {
     #[test]
     fn a_flag_that_alone_is_not_acknowledged_is_made_up_for_after_three_round_trips() {
         let start = Instant::now();
-        for (round_trip, limit) in [(Some(1), 250), (Some(100), 300), (Some(3000), 1400), (None, 1400)] {
-            let sight = Sight { round_trip: round_trip.map(Duration::from_millis), ..QUIET };
+        for (round_trip, limit) in [(1, 250), (100, 300), (200, 600)] {
+            let sight = Sight { round_trip: Some(Duration::from_millis(round_trip)), ..QUIET };
             let limit = Duration::from_millis(limit);
-            for mut ending in [Ending::of_stdin(start, Duration::ZERO), Ending::urgent(start)] {
+            let stdin = (Ending::of_stdin(start, Duration::ZERO), start + limits::FAREWELL);
+            let signal = (Ending::urgent(start), start + limits::LAST_WORDS + limits::FAREWELL);
+            for (mut ending, last) in [stdin, signal] {
                 assert_eq!(ending.want(start, &sight), Want::Flag);
                 assert_eq!(ending.want(start + limit - STEP, &sight), Want::WaitUntil(start + limit));
-                assert_eq!(ending.want(start + limit, &sight), Want::LeaveByApi);
+                assert_eq!(ending.want(start + limit, &sight), Want::Api);
+                // Its acknowledgement may still be faster than the API.
+                assert_eq!(ending.want(start + limit, &sight), Want::WaitUntil(last));
+                assert_eq!(ending.want(last, &sight), Want::LeaveByApi);
             }
-            // Before that, what was sent ahead of it counts.
+            // What was sent ahead of it and is missing too is no reason: the agent may have a slow peer.
             let mut ending = Ending::urgent(start);
             ending.want(start, &sight);
-            let delivered = start + limits::FAREWELL - limit;
-            let until = start + limits::LAST_WORDS + limits::FAREWELL;
-            assert_eq!(ending.want(delivered, &Sight { delivered: false, ..sight }), Want::WaitUntil(until));
+            let delivered = start + limit + STEP;
+            assert!(matches!(ending.want(delivered, &Sight { delivered: false, ..sight }), Want::WaitUntil(_)));
             assert_eq!(ending.want(delivered, &sight), Want::WaitUntil(delivered + limit));
         }
+    }
+
+    #[test]
+    fn without_a_measured_round_trip_the_flag_has_all_the_time_that_there_is() {
+        let start = Instant::now();
+        let mut ending = Ending::urgent(start);
+        assert_eq!(ending.want(start, &QUIET), Want::Flag);
+        assert_eq!(ending.want(start, &QUIET), Want::WaitUntil(start + limits::FAREWELL));
     }
 
     #[test]

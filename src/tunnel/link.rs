@@ -20,6 +20,9 @@ use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 /// A connection under way.
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Failure>> + 'a>>;
 
+/// A call of TerminateSession under way.
+pub(super) type Terminating<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
 /// Why there will be no connection.
 pub(super) struct Failure {
     pub error: Error,
@@ -98,6 +101,11 @@ impl<'a> Connector<'a> {
     /// The session's id.
     pub(super) fn session_id(&self) -> &str {
         self.session_id
+    }
+
+    /// Has the service end the session.
+    pub(super) fn terminate(&'a self) -> Terminating<'a> {
+        Box::pin(self.sessions.terminate(self.session_id))
     }
 
     /// Connects to `stream`, with credentials of this moment.

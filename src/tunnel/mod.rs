@@ -29,7 +29,7 @@ use crate::gateway::{Gateway, Loss, Progress};
 use crate::stdio::{Asked, Signals, Stdin, Stdout, is_reader_gone};
 use early::Early;
 use ending::{Ending, Moved, Sight, Want};
-use link::{Connector, Failure, Link, LinkEvent};
+use link::{Connector, Failure, Link, LinkEvent, Terminating};
 use pulse::{Pulse, Way};
 use sleep::SleepWatch;
 use summary::Summary;
@@ -161,6 +161,7 @@ struct Tunnel<'a> {
     sleep_watch: SleepWatch,
     summary: Summary,
     ending: Option<Ending>,
+    terminating: Option<Terminating<'a>>,
     /// The signal that began the end.
     signal: Option<&'static str>,
     /// Why stdout takes nothing, if that is not its reader's doing.
@@ -177,6 +178,7 @@ enum Turn {
     Wrote(io::Result<usize>),
     Read(io::Result<usize>),
     Link(LinkEvent),
+    Terminated(Result<(), Error>),
     Woke,
     /// Nothing is ready, and bulk flows.
     Rest,
@@ -213,6 +215,7 @@ impl<'a> Tunnel<'a> {
             sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
             summary: Summary::new(Instant::now()),
             ending: None,
+            terminating: None,
             signal: None,
             unwritable: None,
             unwritten: false,
@@ -325,6 +328,7 @@ impl<'a> Tunnel<'a> {
             wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
             read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
             event = self.link.next(wants_frames), if self.closed.is_none() => Turn::Link(event),
+            ended = terminated(&mut self.terminating) => Turn::Terminated(ended),
             () = std::future::ready(()), if may_rest => Turn::Rest,
             () = sleep_until(wake) => Turn::Woke,
         }
@@ -357,6 +361,9 @@ impl<'a> Tunnel<'a> {
                 let silence = limits::silence(asked, Stdout::is_watched());
                 self.ending.get_or_insert_with(|| Ending::of_stdin(now, silence));
             }
+            Turn::Terminated(Ok(())) => return Err(Outcome { over: true, result: Ok(()) }),
+            // The flag may do it yet; if not, the API is asked again, and what it says is told.
+            Turn::Terminated(Err(cause)) => tracing::info!("cannot end the session by the API: {cause}"),
             Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(now, gateway),
             Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
         }
@@ -546,6 +553,7 @@ impl<'a> Tunnel<'a> {
                 Want::Wait => return Ok(None),
                 Want::WaitUntil(until) => return Ok(Some(until)),
                 Want::Flag => self.channel.finish(ChannelEnding::AtOnce),
+                Want::Api => self.terminating = Some(self.connector.terminate()),
                 Want::Leave => return Err(Outcome { over: self.channel.agent_knows_flag(), result: Ok(()) }),
                 Want::LeaveByApi => return Err(Outcome { over: false, result: Ok(()) }),
             }
@@ -601,6 +609,14 @@ async fn write_or_watch(stdout: &mut Stdout, bytes: &[u8]) -> io::Result<usize> 
         return Err(stdout.failed().await);
     }
     stdout.write(bytes).await
+}
+
+/// Waits for the answer of TerminateSession, if it has been called.
+async fn terminated(terminating: &mut Option<Terminating<'_>>) -> Result<(), Error> {
+    let Some(call) = terminating else { return std::future::pending().await };
+    let ended = call.await;
+    *terminating = None;
+    ended
 }
 
 async fn sleep_until(time: Instant) {

@@ -475,7 +475,7 @@ fn a_flag_that_comes_after_sshds_close_is_never_acknowledged_and_makes_it_deaf_u
     let last = world.frames();
     world.agent.tcp_closed(world.now);
     world.send(payload_type::FLAG, terminate());
-    assert_eq!(world.acks(), []);
+    assert_eq!(world.acks(), Vec::<i64>::new());
     let ack = last[0].acknowledgement(Uuid::nil(), 1).encode();
     world.agent.handle_frame(world.now, &ack);
     world.pass(1_999);

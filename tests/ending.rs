@@ -378,6 +378,22 @@ fn a_signal_while_the_websocket_is_dialled() {
     early(Options { api_rules: vec![rule], ..Options::default() }, "the session", |report| !report.sessions.is_empty());
 }
 
+/// What ssh has said already is lost with the session that never was; what kept it from being up is told.
+#[test]
+fn a_signal_while_the_websocket_fails_again_and_again() {
+    let rule = ApiRule { fault: ApiFault::ServerError, ..failing("OpenDataChannel") };
+    let bench = facing(&Peer::echo(), Options { api_rules: vec![rule], ..Options::default() });
+    let mut proxy = bench.proxy().args([HOST, "7"]).start();
+    proxy.write(b"SSH-2.0-client\r\n");
+    bench.wait_for("two attempts", |report| report.upgrades.len() > 1);
+    let ended = Instant::now();
+    proxy.signal(Signal::INT);
+    let done = gone(&bench, proxy, ended).code(75);
+    let said = format!("ssm-proxy: {HOST}: ended by SIGINT before the session was up: 127.0.0.1 refused the session's");
+    assert!(done.stderr.starts_with(&said) && done.stderr.lines().count() == 2, "{done}");
+    assert_eq!(ended_with(bench).state, SessionState::EndedByApi);
+}
+
 #[test]
 fn a_signal_while_the_session_is_started() {
     let rule = ApiRule { fault: ApiFault::Slow(Duration::from_millis(700)), ..failing("StartSession") };

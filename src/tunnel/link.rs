@@ -166,7 +166,7 @@ impl<'a> Connector<'a> {
                     patience.unheard();
                 }
                 if begun.elapsed() >= limits::QUIET && !std::mem::replace(&mut told, true) {
-                    tell(&format!("no connection yet, trying again: {failure}"));
+                    tell(&format!("no connection yet, trying again: {failure}; {}", failure.hint));
                 }
                 self.failed.replace(Some(failure));
             }
@@ -219,6 +219,15 @@ impl<'a> Connector<'a> {
                 "the session's handshake was not completed in time",
                 "check the target's agent and the network, or allow more time with --connect-timeout",
             ),
+        }
+    }
+
+    /// The run was ended before the session was up: by what, and why the latest attempt to connect has failed if one has.
+    pub(super) fn not_connected_before(&self, how: &str) -> Error {
+        let what = format!("{how} before the session was up");
+        match self.failed.take() {
+            Some(failure) => failure.after(&what),
+            None => Error::new(ExitStatus::TryAgain, what, "connect again"),
         }
     }
 

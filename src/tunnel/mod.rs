@@ -286,8 +286,15 @@ impl<'a> Tunnel<'a> {
         if let Some(error) = &self.unwritable {
             return Err(error.clone());
         }
+        let how = match self.signal {
+            Some(signal) => format!("ended by {signal}"),
+            None if self.stdout_gone => "ended by stdout's reader".to_owned(),
+            None => "the session was closed".to_owned(),
+        };
         let undelivered = self.channel.undelivered_bytes();
-        let what = if undelivered > 0 {
+        let what = if undelivered > 0 && self.connect_deadline.is_some() {
+            return Err(self.connector.not_connected_before(&how));
+        } else if undelivered > 0 {
             format!("{} of what was sent not known to have arrived", Bytes(undelivered as f64))
         } else if self.unwritten {
             "a part of what the target sent not written".to_owned()
@@ -295,11 +302,6 @@ impl<'a> Tunnel<'a> {
             "a part of what the target sent missing".to_owned()
         } else {
             return Ok(());
-        };
-        let how = match self.signal {
-            Some(signal) => format!("ended by {signal}"),
-            None if self.stdout_gone => "the reader of stdout is gone".to_owned(),
-            None => "the session was closed".to_owned(),
         };
         Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), "check what is there, and do the rest again"))
     }

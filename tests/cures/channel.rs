@@ -81,11 +81,12 @@ fn an_upgrade_that_is_never_answered() {
     // What has failed for a while is told while it is tried again.
     let done = bench.proxy().args(["--connect-timeout", "16", HOST]).start().ended().code(75);
     let failed = "127.0.0.1 did not answer within 15 s";
+    let hint = "check the network, or whether a proxy or VPC endpoint is needed";
     assert_eq!(
         done.stderr,
         format!(
-            "ssm-proxy: no connection yet, trying again: {failed}\nssm-proxy: {HOST}: the data channel could not be opened \
-             within 16 s: {failed}\n  hint: check the network, or whether a proxy or VPC endpoint is needed\n"
+            "ssm-proxy: no connection yet, trying again: {failed}; {hint}\nssm-proxy: {HOST}: the data channel could not be \
+             opened within 16 s: {failed}\n  hint: {hint}\n"
         )
     );
     bench.finish();

@@ -123,7 +123,7 @@ fn what_is_not_known_to_have_arrived_is_no_success() {
         };
         let said = format!(
             "ssm-proxy: {HOST}: ended by {name}, with 3.0 kB of what was sent not known to have arrived\n  \
-             hint: check what is there, and do the rest again\n"
+             hint: check what has arrived, and do the rest again\n"
         );
         assert_eq!(done.stderr, said);
         assert_eq!(ended_with(bench).state, SessionState::EndedByApi);

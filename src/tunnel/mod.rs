@@ -291,19 +291,23 @@ impl<'a> Tunnel<'a> {
             None if self.stdout_gone => "ended by stdout's reader".to_owned(),
             None => "the session was closed".to_owned(),
         };
-        let undelivered = self.channel.undelivered_bytes();
-        let what = if undelivered > 0 && self.connect_deadline.is_some() {
-            return Err(self.connector.not_connected_before(&how));
-        } else if undelivered > 0 {
-            format!("{} of what was sent not known to have arrived", Bytes(undelivered as f64))
-        } else if self.unwritten {
-            "a part of what the target sent not written".to_owned()
-        } else if self.channel.lacks_messages() && !self.is_urgent() {
-            "a part of what the target sent missing".to_owned()
-        } else {
-            return Ok(());
+        let what = match self.channel.undelivered_bytes() {
+            0 if self.unwritten => "a part of what the target sent not written".to_owned(),
+            0 if self.channel.lacks_messages() && !self.is_urgent() => {
+                "a part of what the target sent missing".to_owned()
+            }
+            0 => return Ok(()),
+            _ if self.connect_deadline.is_some() => return Err(self.connector.not_connected_before(&how)),
+            bytes => format!("{} of what was sent not known to have arrived", Bytes(bytes as f64)),
         };
-        Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), "check what is there, and do the rest again"))
+        let hint = match self.is_urgent() {
+            true => "check what has arrived, and do the rest again",
+            false => {
+                "sshd, the machine or somebody else has ended it (CloudTrail has calls of TerminateSession); check what has \
+                 arrived, and do the rest again"
+            }
+        };
+        Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), hint))
     }
 
     /// Lets the thread sleep, there being no other task that it would keep from work. To wait for a timer instead would

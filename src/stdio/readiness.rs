@@ -146,14 +146,17 @@ impl Writer {
         }
     }
 
-    /// The kernel reports an error on the writing end of a pipe as soon as its last reader is gone. That a socket's other
-    /// end is closed is no error to it, but for one that was reset.
+    /// The kernel reports an error on the writing end of a pipe as soon as its last reader is gone; for a socket it does
+    /// so only if the other end was reset, hence the watch.
     pub(super) async fn failed(&mut self) -> io::Error {
-        match &self.sink {
-            Sink::Pipe(pipe) if pipe.ready(Interest::ERROR).await.is_ok() => {}
-            Sink::Socket(_, Some(watch)) => watch.gone().await,
-            _ => std::future::pending().await,
-        }
-        io::ErrorKind::BrokenPipe.into()
+        let is_gone = match &self.sink {
+            Sink::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
+            Sink::Socket(_, Some(watch)) => {
+                watch.gone().await;
+                true
+            }
+            Sink::Socket(_, None) => false,
+        };
+        if is_gone { io::ErrorKind::BrokenPipe.into() } else { std::future::pending().await }
     }
 }

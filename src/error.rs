@@ -58,6 +58,18 @@ impl Error {
         Self { status, message: message.into(), hint: hint.into(), unheard: false }
     }
 
+    /// A stdout that cannot be written to, for a reason other than a reader that is gone.
+    pub fn unwritable(cause: &io::Error) -> Self {
+        let hint = "check where stdout goes: the space left there, and whether it is open for writing";
+        Self::new(ExitStatus::Broken, format!("stdout cannot be written to: {cause}"), hint)
+    }
+
+    /// The same as the reason for `what`.
+    #[must_use]
+    pub fn after(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// The same, of a failure in which nothing was heard from AWS.
     #[must_use]
     pub fn unheard(self) -> Self {

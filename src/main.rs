@@ -4,13 +4,16 @@ mod logging;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use ssm_proxy::aws::Aws;
 use ssm_proxy::caller;
 use ssm_proxy::cli::{Action, Connection, Invocation, Platform, Refusal, Verbosity};
 use ssm_proxy::commands;
 use ssm_proxy::error::{Error, ExitStatus, tell, tell_failure};
 use ssm_proxy::error_log;
+use ssm_proxy::stdio::{Signals, is_reader_gone};
 use ssm_proxy::target::{Alias, Node};
+use tokio::runtime::Runtime;
 
 /// What messages are about when there is no HOST.
 const LIST: &str = "--list";
@@ -26,13 +29,16 @@ const UNPROTECTED: &str = "this ProxyCommand does not end its options: names of 
     become some. Write OPTIONS -- \"%n\" %p, with the quotes, or -- \"%h\" %p in place of --target %h";
 
 fn main() -> ExitCode {
+    no_core_dumps();
+    // Before all that takes time: a signal that asks how it is kills nothing from here on.
+    let begun = begin();
     let invocation = match Invocation::parse_from(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(usage)) => {
             if usage.use_stderr() {
                 error_log::keep(&usage.to_string());
             }
-            usage.exit()
+            return show(&usage);
         }
         Err(Refusal::Target { host, error }) => return failed(&host, &error),
         Err(Refusal::File { flag, error }) => return failed(flag, &error),
@@ -43,9 +49,50 @@ fn main() -> ExitCode {
         Action::SshConfig(..) => SSH_CONFIG,
         Action::Skeleton(_) => SKELETON,
     };
-    match log(&invocation, subject).and_then(|()| run(&invocation)) {
+    match log(&invocation, subject).and_then(|()| run(begun?, &invocation)) {
         Ok(status) => status.into(),
         Err(error) => failed(subject, &error),
+    }
+}
+
+/// What memory holds does not end in a file. A limit and not `PR_SET_DUMPABLE`, which would also give `/proc/self`, where
+/// the signals that are ignored are read, to root. Best effort: a system that refuses keeps its own limit.
+fn no_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    }
+}
+
+/// The runtime, and the signals that it listens for.
+fn begin() -> Result<(Runtime, Signals), Error> {
+    // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
+    let begun = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let signals = {
+            let _within = runtime.enter();
+            Signals::of_reports()?
+        };
+        Ok((runtime, signals))
+    });
+    begun.map_err(|cause| cannot_start(&cause))
+}
+
+fn cannot_start(cause: &std::io::Error) -> Error {
+    Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
+}
+
+/// Shows a usage error, or the help or version that was asked for.
+fn show(usage: &clap::Error) -> ExitCode {
+    match usage.print() {
+        // Without a stderr there is nobody to tell.
+        Err(cause) if !usage.use_stderr() && !is_reader_gone(&cause) => {
+            let subject = if usage.kind() == ErrorKind::DisplayVersion { "--version" } else { "--help" };
+            failed(subject, &Error::unwritable(&cause))
+        }
+        _ => u8::try_from(usage.exit_code()).unwrap_or(u8::MAX).into(),
     }
 }
 
@@ -74,31 +121,38 @@ fn failed(host: &str, error: &Error) -> ExitCode {
     error.status.into()
 }
 
-fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
-    // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
-    })?;
+fn run((runtime, mut signals): (Runtime, Signals), invocation: &Invocation) -> Result<ExitStatus, Error> {
     if invocation.overrides.no_verify_ssl {
         tell(UNVERIFIED);
     }
-    let result = runtime.block_on(act(invocation));
+    let result = runtime.block_on(async {
+        signals.and_of_ends().map_err(|cause| cannot_start(&cause))?;
+        act(invocation, &mut signals).await
+    });
     // A name look-up that is still under way must not hold up the exit.
     runtime.shutdown_background();
     result
 }
 
-async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
+async fn act(invocation: &Invocation, signals: &mut Signals) -> Result<ExitStatus, Error> {
     let overrides = &invocation.overrides;
     match &invocation.action {
         Action::Connect(connection) if is_typed(connection) => return Err(typed(connection)),
-        Action::Connect(connection) => commands::connect(&Aws::load(overrides).await?, connection).await?,
-        Action::List(listing) => commands::list(&Aws::load(overrides).await?, listing).await?,
-        Action::Check(connection, entry) => {
-            return Ok(commands::check(overrides, connection, entry.as_ref()).await);
+        Action::Connect(connection) => {
+            let aws = unless_ended(signals, Aws::load(overrides)).await?;
+            commands::connect(&aws, connection, signals).await?;
         }
-        Action::SshConfig(hosts, entry) => commands::ssh_config(overrides, hosts, entry)?,
-        Action::Skeleton(skeleton) => commands::skeleton(*skeleton)?,
+        Action::Check(connection, entry) => {
+            return commands::check(overrides, connection, entry.as_ref(), signals).await;
+        }
+        Action::List(listing) => {
+            let list = async { commands::list(&Aws::load(overrides).await?, listing).await };
+            unless_ended(signals, list).await?;
+        }
+        Action::SshConfig(hosts, entry) => {
+            unless_ended(signals, commands::ssh_config(overrides, hosts, entry)).await?;
+        }
+        Action::Skeleton(skeleton) => unless_ended(signals, commands::skeleton(*skeleton)).await?,
     }
     Ok(ExitStatus::Ended)
 }
@@ -121,4 +175,11 @@ fn typed(connection: &Connection) -> Error {
          type: ssm-proxy --check {host}"
     );
     Error::new(ExitStatus::Usage, message, hint)
+}
+
+/// Does what leaves nothing behind when it is given up for a signal.
+async fn unless_ended<T>(signals: &mut Signals, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let report = || tell("nothing to report: there is no session yet");
+    let ended = |signal| Error::new(ExitStatus::Broken, format!("ended by {signal}"), "run it again");
+    signals.unless_ended(work, report).await.unwrap_or_else(|signal| Err(ended(signal)))
 }

@@ -161,7 +161,7 @@ fn a_session_is_resumed_through_the_proxy() {
     bench.fault(Fault::bye());
     proxy.write(b"two\n");
     proxy.expect_stdout("two");
-    let _ = proxy.finish().ok();
+    let _ = proxy.hang_up().ok();
     // The API's connection may still be open for ResumeSession.
     assert!(lines.asked().len() >= 3, "{:?}", lines.asked());
     bench.finish();

@@ -348,7 +348,7 @@ fn a_name_that_is_not_there_yet_is_waited_for() {
     bench.wait_for("a look-up in vain", |report| report.calls_of(DESCRIBE) >= 2);
     bench.control().put_node(Node::online("i-0aa", "web"));
     proxy.expect_stdout("SSH-2.0-");
-    let _ = proxy.finish().ok();
+    let _ = proxy.hang_up().ok();
     assert_eq!(targets(bench), ["i-0aa"]);
 }
 

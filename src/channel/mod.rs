@@ -628,6 +628,18 @@ impl Channel {
         self.outgoing.awaits_acknowledgement()
     }
 
+    /// Bytes taken by [`send`](Self::send) that are not known to have arrived: not sent yet, or not acknowledged.
+    pub fn undelivered_bytes(&self) -> usize {
+        let is_data = |sequence| sequence != RESPONSE_SEQUENCE && Some(sequence) != self.terminate_sequence;
+        let in_flight = self.outgoing.in_flight().filter(|(sequence, _)| is_data(*sequence));
+        self.outgoing.unsent() + in_flight.map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Whether messages of the far side have come behind others that have not.
+    pub fn lacks_messages(&self) -> bool {
+        self.incoming.waiting_bytes() > 0
+    }
+
     /// Whether any SSH bytes have ever come from the far side.
     pub fn has_received_output(&self) -> bool {
         self.bytes_received > 0

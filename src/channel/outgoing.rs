@@ -100,6 +100,11 @@ impl Outgoing {
         self.unsent.is_empty() && self.in_flight.is_empty()
     }
 
+    /// The messages that wait for their acknowledgement: numbers and payload bytes.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = (i64, usize)> {
+        self.in_flight.iter().map(|(sequence, message)| (*sequence, message.payload_bytes))
+    }
+
     /// Whether a message waits for its acknowledgement.
     pub(super) fn awaits_acknowledgement(&self) -> bool {
         !self.in_flight.is_empty()

@@ -44,7 +44,7 @@ WHEN IT DOES NOT WORK:
 
 EXIT STATUS:
    0  the session ended normally
-   1  the session broke
+   1  the session broke, not all is known to have arrived, or stdout cannot be written to
    2  the command line is wrong
   68  no such target, or several
   69  the target is not connected to Session Manager, or its port refuses connections

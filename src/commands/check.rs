@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{probe::Probe, sign_in::sign_in, ssh_config::proxy_command, steps::Steps};
+use super::{connect::settings, probe::Probe, sign_in::sign_in, ssh_config::proxy_command, steps::Steps};
 use crate::{
     aws::{Aws, InstanceConnect, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest, check_target},
     cli::{Connection, Entry, Platform, PushKey},
@@ -34,11 +34,19 @@ const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 
 /// Walks the way, and returns the status of the first step that failed. If none did, the command that comes next is
 /// shown; `entry` is what it has of this command line.
-pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option<&Entry>) -> ExitStatus {
+///
+/// # Errors
+/// A stdout that cannot be written to.
+pub async fn check(
+    overrides: &Overrides,
+    connection: &Connection,
+    entry: Option<&Entry>,
+    signals: &mut Signals,
+) -> Result<ExitStatus, Error> {
     let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
-    let id = walk(overrides, connection, &steps).await;
+    let id = walk(overrides, connection, &steps, signals).await;
     error_log(&steps);
-    if let (ExitStatus::Ended, Some(id), Some(entry)) = (steps.status(), id, entry)
+    if let (Ok(ExitStatus::Ended), Some(id), Some(entry)) = (steps.status(), id, entry)
         && let Some(command) = next_command(overrides, entry, connection.port, &id)
     {
         steps.next(
@@ -51,25 +59,22 @@ pub async fn check(overrides: &Overrides, connection: &Connection, entry: Option
 }
 
 /// Walks the way, as far as it is passable, and gives the node's id if it has become known.
-async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps) -> Option<String> {
+async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps, signals: &mut Signals) -> Option<String> {
     let walk = Walk::new(connection, steps);
-    let aws = walk.configuration(overrides).await?;
-    let sessions = Sessions::new(&aws);
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(cause) => {
-            let hint = "check the limits on open files and processes";
-            let error = Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), hint);
-            steps.failed("signals", &error);
+    let ended = |signal| {
+        let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
+        steps.failed("check", &error);
+    };
+    let aws = match signals.unless_ended(walk.configuration(overrides), checking).await {
+        Ok(aws) => aws?,
+        Err(signal) => {
+            ended(signal);
             return None;
         }
     };
-    tokio::select! {
-        () = walk.rest(&aws, &sessions) => {}
-        signal = signals.end(|| tell("checking")) => {
-            let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
-            steps.failed("check", &error);
-        }
+    let sessions = Sessions::new(&aws);
+    if let Err(signal) = signals.unless_ended(walk.rest(&aws, &sessions), checking).await {
+        ended(signal);
     }
     walk.end(&sessions).await;
     walk.id.take()
@@ -92,6 +97,10 @@ fn next_command(overrides: &Overrides, entry: &Entry, port: u16, id: &str) -> Op
     let user = entry.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
     let host = Platform::HERE.quote_typed(&format!("{user}{id}"))?;
     Some(format!("ssh -o {option} {port}{host}"))
+}
+
+fn checking() {
+    tell("checking");
 }
 
 /// One walk.
@@ -246,11 +255,12 @@ impl<'a> Walk<'a> {
 
     async fn channel(&self, aws: &Aws, sessions: &Sessions, session: &Session) -> Option<Probe> {
         let begun = Instant::now();
-        let gateway = self.steps.take("data channel", tunnel::open(aws, sessions, session).await)?;
+        let gateway =
+            self.steps.take("data channel", tunnel::open(aws, sessions, session, &settings(self.connection)).await)?;
         let upgrade = if aws.signs() { "signed" } else { "unsigned" };
         self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
         let begun = Instant::now();
-        let mut probe = Probe::new(gateway);
+        let mut probe = Probe::new(self.connection.port, gateway);
         let agent = self.steps.take("handshake", probe.handshake(self.connection.connect_timeout).await)?;
         self.steps.passed_in("handshake", &format!("complete, by agent {agent}"), begun);
         Some(probe)

@@ -14,6 +14,7 @@ use crate::{
     cli::{Connection, PushKey},
     error::{Error, ExitStatus, tell},
     lookup::{KnownBy, Lookup, NotConnected, NotFound, self_reported},
+    stdio::Signals,
     target::{Alias, Node},
     tunnel,
 };
@@ -26,8 +27,14 @@ const EXPLANATION: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Says what failed, and has ended the session if it was started.
-pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
-    sign_in(aws).await?;
+pub async fn connect(aws: &Aws, connection: &Connection, signals: &mut Signals) -> Result<(), Error> {
+    match signals.unless_ended(sign_in(aws), || tell("waiting for credentials")).await {
+        Ok(signed_in) => signed_in?,
+        Err(signal) => {
+            let message = format!("{signal} came before there were credentials");
+            return Err(Error::new(ExitStatus::TryAgain, message, "connect again"));
+        }
+    }
     let hurry = Notify::new();
     let starter = Starter {
         sessions: Sessions::new(aws),
@@ -36,16 +43,22 @@ pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
         aws,
         connection,
     };
-    let settings = tunnel::Settings {
-        connect_timeout: connection.wait + connection.connect_timeout,
-        resume_timeout: connection.resume_timeout,
-        paced: connection.paced,
-    };
-    let result = tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, &settings).await;
+    let result =
+        tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, signals, &settings(connection)).await;
     if let Some(session_id) = starter.unclaimed.take() {
         tunnel::end_by_api(&starter.sessions, &session_id).await;
     }
     result
+}
+
+/// What a session for this connection is to be told.
+pub(super) fn settings(connection: &Connection) -> tunnel::Settings {
+    tunnel::Settings {
+        port: connection.port,
+        connect_timeout: connection.wait + connection.connect_timeout,
+        resume_timeout: connection.resume_timeout,
+        paced: connection.paced,
+    }
 }
 
 /// Starts the session.

@@ -45,7 +45,7 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
         (None, Output::Table) => table(&nodes, SystemTime::now()),
         (None, Output::Json) => json(&nodes)?,
     };
-    print(&text)
+    print(text).await
 }
 
 /// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.

@@ -23,6 +23,7 @@ const END: Duration = Duration::from_secs(2);
 
 /// A session that is looked at.
 pub(super) struct Probe {
+    port: u16,
     gateway: Box<Gateway>,
     channel: Channel,
     /// The agent's version, once the handshake is complete.
@@ -34,8 +35,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// A look by way of `gateway`.
-    pub(super) fn new(gateway: Box<Gateway>) -> Self {
+    /// A look at what is on `port`, by way of `gateway`.
+    pub(super) fn new(port: u16, gateway: Box<Gateway>) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let config = Config {
             unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
@@ -44,7 +45,7 @@ impl Probe {
         };
         let mut channel = Channel::new(config, Instant::now());
         channel.transport_up();
-        Self { gateway, channel, agent: None, output: Vec::new(), ended: false, failure: None }
+        Self { port, gateway, channel, agent: None, output: Vec::new(), ended: false, failure: None }
     }
 
     /// Waits for the handshake; gives the agent's version.
@@ -128,10 +129,10 @@ impl Probe {
             Event::Ended => return self.ended = true,
             Event::Closed { .. } if self.channel.has_sent_flag() => return self.ended = true,
             Event::Stalled => return,
-            Event::PortRefused => tunnel::port_refused(""),
+            Event::PortRefused => tunnel::port_refused(self.port, ""),
             Event::Unsupported(why) => tunnel::unsupported(why),
             Event::Closed { .. } if !self.output.is_empty() => not_sshd(&self.output),
-            Event::Closed { output } if self.agent.is_some() => tunnel::port_refused(&output),
+            Event::Closed { output } if self.agent.is_some() => tunnel::port_refused(self.port, &output),
             Event::Closed { output } => tunnel::closed_early(&output),
         };
         self.failure.get_or_insert(failure);

@@ -2,40 +2,18 @@
 
 use std::time::Instant;
 
-use crate::{
-    aws::Aws,
-    error::{Error, ExitStatus, tell},
-    figures::Time,
-    stdio::Signals,
-};
+use crate::{aws::Aws, error::Error, figures::Time};
 
 /// Finds the credentials. Whoever is asked for an MFA code takes the time that it takes: no limit of the session counts
 /// it.
 ///
 /// # Errors
-/// Those of [`Aws::sign_in`], and a signal that came first.
+/// Those of [`Aws::sign_in`].
 pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
     let begun = Instant::now();
-    tokio::select! {
-        biased;
-        signed_in = aws.sign_in() => {
-            signed_in?;
-            if aws.signs() {
-                tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
-            }
-            Ok(())
-        }
-        // Not started if there are credentials at once, as there mostly are.
-        signal = first_signal() => {
-            let message = format!("{} came before there were credentials", signal?);
-            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
-        }
+    aws.sign_in().await?;
+    if aws.signs() {
+        tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
     }
-}
-
-async fn first_signal() -> Result<&'static str, Error> {
-    let mut signals = Signals::listen().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
-    })?;
-    Ok(signals.end(|| tell("waiting for credentials")).await)
+    Ok(())
 }

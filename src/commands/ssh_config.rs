@@ -37,7 +37,7 @@ const LEAST_ALIVE_COUNT: u64 = 3;
 ///
 /// # Errors
 /// A stdout that cannot be written to.
-pub fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Result<(), Error> {
+pub async fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Result<(), Error> {
     let maker = Maker::new(overrides.region.as_deref(), overrides.profile.as_deref(), entry);
     let mut text = head();
     if hosts.is_empty() {
@@ -47,7 +47,7 @@ pub fn ssh_config(overrides: &Overrides, hosts: &[Host], entry: &Entry) -> Resul
         let pattern = if name.contains([' ', '#']) { format!("\"{name}\"") } else { name.clone() };
         text.push_str(&maker.block(&pattern, None, if *is_id { USED } else { TYPED }, *is_id));
     }
-    print(&text)
+    print(text).await
 }
 
 /// The command that ssh would start for a host as it was typed, with these options.

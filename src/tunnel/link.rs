@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::{timeout, timeout_at};
 use uuid::Uuid;
 
 use super::early::Early;
-use super::limits;
 use super::patience::Patience;
+use super::{Settings, limits};
 use crate::aws::{Aws, Sessions, Stream};
 use crate::channel::PLUGIN_VERSION;
 use crate::error::{Error, ExitStatus, tell};
@@ -19,6 +19,9 @@ use crate::gateway::{Gateway, Opening, Progress, StreamUrl, sign_upgrade};
 
 /// A connection under way.
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Box<Gateway>, Failure>> + 'a>>;
+
+/// A call of TerminateSession under way.
+pub(super) type Terminating<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
 
 /// Why there will be no connection.
 pub(super) struct Failure {
@@ -74,13 +77,25 @@ pub(super) struct Connector<'a> {
     session_id: &'a str,
     /// Kept for the life of the session, whatever happens to its sockets.
     client_id: Uuid,
+    /// From the start of the run to a complete handshake.
+    connect_timeout: Duration,
     patience: RefCell<Patience>,
+    /// Why the latest attempt to connect has failed, while there is no connection.
+    failed: RefCell<Option<Error>>,
 }
 
 impl<'a> Connector<'a> {
-    /// Connections to one session, resumed for as long as `patience` holds.
-    pub(super) fn new(aws: &'a Aws, sessions: &'a Sessions, session_id: &'a str, patience: Patience) -> Self {
-        Self { aws, sessions, session_id, client_id: Uuid::new_v4(), patience: RefCell::new(patience) }
+    /// Connections to one session, for which [`Settings`] has the time.
+    pub(super) fn new(aws: &'a Aws, sessions: &'a Sessions, session_id: &'a str, settings: &Settings) -> Self {
+        Self {
+            aws,
+            sessions,
+            session_id,
+            client_id: Uuid::new_v4(),
+            connect_timeout: settings.connect_timeout,
+            patience: RefCell::new(Patience::new(settings.resume_timeout)),
+            failed: RefCell::default(),
+        }
     }
 
     /// The session's id.
@@ -88,8 +103,13 @@ impl<'a> Connector<'a> {
         self.session_id
     }
 
+    /// Has the service end the session.
+    pub(super) fn terminate(&'a self) -> Terminating<'a> {
+        Box::pin(self.sessions.terminate(self.session_id))
+    }
+
     /// Connects to `stream`, with credentials of this moment.
-    async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, Error> {
+    pub(super) async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, Error> {
         let aws = self.aws;
         let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref())?;
         let dial = async {
@@ -123,14 +143,40 @@ impl<'a> Connector<'a> {
         Ok(Box::new(gateway))
     }
 
-    /// Makes the first connection, for which `early` may have done a part already.
-    pub(super) fn first(&'a self, stream: &'a Stream, early: Option<Early>) -> Connecting<'a> {
-        Box::pin(async { Ok(self.connect(stream, early).await?) })
+    /// Makes the first connection, for which `early` may have done a part already, and tries again until `deadline` what
+    /// may pass. Always by the way that StartSession gave: what fails here fails before the open message, so the token
+    /// has not been used. AWS's client does the same.
+    pub(super) fn first(&'a self, stream: &'a Stream, mut early: Option<Early>, deadline: Instant) -> Connecting<'a> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let mut patience = Patience::new(deadline.saturating_duration_since(begun));
+            let mut told = false;
+            loop {
+                let pause = patience.next_attempt(Instant::now(), fastrand::f64());
+                let Some(pause) = pause else { return Err(self.not_connected().into()) };
+                tokio::time::sleep(pause).await;
+                let failure = match self.connect(stream, early.take()).await {
+                    Ok(gateway) => return Ok(gateway),
+                    // A permission is missing for good, and nobody has begun to work yet.
+                    Err(failure) if failure.status != ExitStatus::TryAgain => return Err(failure.into()),
+                    Err(failure) => failure,
+                };
+                tracing::info!("cannot connect yet: {failure}");
+                if failure.unheard {
+                    patience.unheard();
+                }
+                if begun.elapsed() >= limits::QUIET && !std::mem::replace(&mut told, true) {
+                    tell(&format!("no connection yet, trying again: {failure}; {}", failure.hint));
+                }
+                self.failed.replace(Some(failure));
+            }
+        })
     }
 
     /// The connection is there.
     pub(super) fn connected(&self, now: Instant) {
         self.patience.borrow_mut().connected(now);
+        self.failed.take();
     }
 
     /// Resumes the session on a new socket, and does not give up before patience is spent.
@@ -138,10 +184,9 @@ impl<'a> Connector<'a> {
         self.patience.borrow_mut().lost(now);
         Box::pin(async {
             let mut told = false;
-            let mut last = None;
             loop {
                 let pause = self.patience.borrow_mut().next_attempt(Instant::now(), fastrand::f64());
-                let Some(pause) = pause else { return Err(last.unwrap_or_else(spent).into()) };
+                let Some(pause) = pause else { return Err(self.not_resumed().into()) };
                 tokio::time::sleep(pause).await;
                 let deadline = self.patience.borrow().deadline(Instant::now());
                 let failure = match timeout_at(deadline.into(), self.resume_once()).await {
@@ -150,7 +195,7 @@ impl<'a> Connector<'a> {
                         return Err(failure);
                     }
                     Ok(Err(Failure { error, .. })) => error,
-                    Err(_) => return Err(last.unwrap_or_else(spent).into()),
+                    Err(_) => return Err(self.not_resumed().into()),
                 };
                 tracing::info!("cannot resume yet: {failure}");
                 if failure.unheard {
@@ -159,9 +204,43 @@ impl<'a> Connector<'a> {
                 if failure.status == ExitStatus::Denied && !std::mem::replace(&mut told, true) {
                     tell(&format!("connection lost, resuming it: {failure}; {}", failure.hint));
                 }
-                last = Some(failure);
+                self.failed.replace(Some(failure));
             }
         })
+    }
+
+    /// The time to connect is over: for how long that was, and why the latest attempt has failed if one has.
+    pub(super) fn not_connected(&self) -> Error {
+        let limit = self.connect_timeout.as_secs_f64();
+        match self.failed.take() {
+            Some(failure) => failure.after(&format!("the data channel could not be opened within {limit} s")),
+            None => Error::new(
+                ExitStatus::TryAgain,
+                "the session's handshake was not completed in time",
+                "check the target's agent and the network, or allow more time with --connect-timeout",
+            ),
+        }
+    }
+
+    /// The run was ended before the session was up: by what, and why the latest attempt to connect has failed if one has.
+    pub(super) fn not_connected_before(&self, how: &str) -> Error {
+        let what = format!("{how} before the session was up");
+        match self.failed.take() {
+            Some(failure) => failure.after(&what),
+            None => Error::new(ExitStatus::TryAgain, what, "connect again"),
+        }
+    }
+
+    /// Patience is spent: for how long it lasted, and why the latest attempt has failed if one has.
+    fn not_resumed(&self) -> Error {
+        let limit = self.patience.borrow().budget().as_secs_f64();
+        let what = format!("the connection was lost and could not be resumed within {limit} s");
+        match self.failed.take() {
+            Some(failure) => failure.after(&what),
+            None => {
+                Error::new(ExitStatus::TryAgain, what, "check the network, or allow more time with --resume-timeout")
+            }
+        }
     }
 
     async fn resume_once(&self) -> Result<Box<Gateway>, Failure> {
@@ -181,12 +260,6 @@ fn unsigned(aws: &Aws, refusal: Error) -> Error {
         ExitStatus::Denied if !refusal.unheard => Error { hint: aws.credentials_hint(), ..refusal },
         _ => refusal,
     }
-}
-
-/// Patience is spent, and no attempt has given a reason.
-fn spent() -> Error {
-    let what = "the connection was lost and could not be resumed in time";
-    Error::new(ExitStatus::TryAgain, what, "check the network, or allow more time with --resume-timeout")
 }
 
 /// Whether a failure to resume may pass: the network comes back, and an SSO login is renewed in another window.

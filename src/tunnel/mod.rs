@@ -3,6 +3,7 @@
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
+mod closed;
 mod early;
 mod ending;
 mod limits;
@@ -21,19 +22,19 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::aws::{Aws, Session, Sessions};
-use crate::channel::{Channel, Config, Event};
+use crate::channel::{Channel, Config, Ending as ChannelEnding, Event};
 use crate::error::{Error, ExitStatus, tell};
-use crate::figures::Time;
+use crate::figures::{Bytes, Time};
 use crate::gateway::{Gateway, Loss, Progress};
-use crate::stdio::{Asked, Signals, Stdin, Stdout};
+use crate::stdio::{Asked, Signals, Stdin, Stdout, is_reader_gone};
 use early::Early;
-use ending::{Ending, Want};
-use link::{Connector, Failure, Link, LinkEvent};
-use patience::Patience;
+use ending::{Ending, Moved, Sight, Want};
+use link::{Connector, Failure, Link, LinkEvent, Terminating};
 use pulse::{Pulse, Way};
 use sleep::SleepWatch;
 use summary::Summary;
 
+pub(crate) use closed::{early as closed_early, port_refused};
 pub(crate) use limits::TERMINATE;
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.
@@ -46,6 +47,8 @@ const BATCH: usize = 64;
 /// What a run can be told besides the session itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// The TCP port on the target, for what is said of it.
+    pub port: u16,
     /// From now to a complete handshake.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
@@ -65,23 +68,24 @@ struct Outcome {
 /// has come: it should begin nothing new.
 ///
 /// # Errors
-/// Says what failed; the session, if it was started, has been ended all the same.
+/// Says what failed, and what was sent and is not known to have arrived; the session, if it was started, has been ended
+/// all the same.
 pub async fn run(
     aws: &Aws,
     sessions: &Sessions,
     starting: impl Future<Output = Result<Session, Error>>,
     hurry: &Notify,
+    signals: &mut Signals,
     settings: &Settings,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout;
-    let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
     let early = Early::begin(aws).await;
-    let (session, interrupted) = start(starting, hurry, &mut signals, deadline).await?;
+    let (session, interrupted) = start(starting, hurry, signals, deadline).await?;
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
-        let connector = Connector::new(aws, sessions, &session.id, Patience::new(settings.resume_timeout));
-        let link = Link::Down(connector.first(&session.stream, early));
+        let connector = Connector::new(aws, sessions, &session.id, settings);
+        let link = Link::Down(connector.first(&session.stream, early, deadline));
         Tunnel::new(&connector, link, signals, settings, deadline).run().await
     };
     if !outcome.over {
@@ -94,9 +98,13 @@ pub async fn run(
 ///
 /// # Errors
 /// Those of the dial; nothing is tried again.
-pub(crate) async fn open(aws: &Aws, sessions: &Sessions, session: &Session) -> Result<Box<Gateway>, Error> {
-    let connector = Connector::new(aws, sessions, &session.id, Patience::new(Duration::ZERO));
-    connector.first(&session.stream, None).await.map_err(|failure| failure.error)
+pub(crate) async fn open(
+    aws: &Aws,
+    sessions: &Sessions,
+    session: &Session,
+    settings: &Settings,
+) -> Result<Box<Gateway>, Error> {
+    Connector::new(aws, sessions, &session.id, settings).connect(&session.stream, None).await
 }
 
 /// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
@@ -143,7 +151,8 @@ struct Tunnel<'a> {
     stdout_gone: bool,
     /// Output collected for the next write.
     outbox: BytesMut,
-    signals: Signals,
+    signals: &'a mut Signals,
+    port: u16,
     /// When the handshake must be complete.
     connect_deadline: Option<Instant>,
     resumes: bool,
@@ -152,8 +161,15 @@ struct Tunnel<'a> {
     sleep_watch: SleepWatch,
     summary: Summary,
     ending: Option<Ending>,
-    /// The session is closed; this is how, and since when stdout's reader has taken nothing.
-    closed: Option<(Result<(), Error>, Instant)>,
+    terminating: Option<Terminating<'a>>,
+    /// The signal that began the end.
+    signal: Option<&'static str>,
+    /// Why stdout takes nothing, if that is not its reader's doing.
+    unwritable: Option<Error>,
+    /// Something that was delivered could not be written in time.
+    unwritten: bool,
+    /// The session is closed; this is how.
+    closed: Option<Result<(), Error>>,
 }
 
 /// What ended the wait.
@@ -162,6 +178,7 @@ enum Turn {
     Wrote(io::Result<usize>),
     Read(io::Result<usize>),
     Link(LinkEvent),
+    Terminated(Result<(), Error>),
     Woke,
     /// Nothing is ready, and bulk flows.
     Rest,
@@ -171,7 +188,7 @@ impl<'a> Tunnel<'a> {
     fn new(
         connector: &'a Connector<'a>,
         link: Link<'a>,
-        signals: Signals,
+        signals: &'a mut Signals,
         settings: &Settings,
         connect_deadline: Instant,
     ) -> Self {
@@ -191,12 +208,17 @@ impl<'a> Tunnel<'a> {
             stdout_gone: false,
             outbox: BytesMut::with_capacity(WRITE),
             signals,
+            port: settings.port,
             connect_deadline: Some(connect_deadline),
             resumes: !settings.resume_timeout.is_zero(),
             pulse: settings.paced.then(|| Pulse::new(Instant::now())),
             sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
             summary: Summary::new(Instant::now()),
             ending: None,
+            terminating: None,
+            signal: None,
+            unwritable: None,
+            unwritten: false,
             closed: None,
         }
     }
@@ -219,29 +241,73 @@ impl<'a> Tunnel<'a> {
                 break outcome;
             }
         };
-        let patience = if self.is_urgent() { limits::GOODBYE } else { limits::DRAIN_STALL };
-        // Best effort: the outcome is settled, and a reader that is gone needs nothing.
-        let _ = timeout(patience, self.write_rest()).await;
+        self.write_rest(outcome.over).await;
         tracing::info!("{}", self.report(Instant::now()));
+        let result = outcome.result.and_then(|()| self.nothing_lost());
         if let Link::Up(gateway) = self.link {
             let _ = timeout(limits::GOODBYE, gateway.close()).await;
         }
-        outcome
+        Outcome { over: outcome.over, result }
     }
 
-    /// Writes what has been delivered and not yet been written.
-    async fn write_rest(&mut self) -> io::Result<()> {
+    /// Writes what has been delivered and not yet been written: all of it if the session `is_over` and only the reader is
+    /// waited for, else what the reader takes in time.
+    async fn write_rest(&mut self, is_over: bool) {
         if self.stdout_gone {
-            return Ok(());
+            return;
         }
         while let Some(bytes) = self.channel.poll_output() {
             self.outbox.extend_from_slice(&bytes);
         }
-        while !self.outbox.is_empty() {
-            let length = self.stdout.write(&self.outbox).await?;
-            self.outbox.advance(length);
+        let limit = match (self.is_urgent(), is_over) {
+            (true, _) => limits::GOODBYE,
+            (false, true) => limits::FOREVER,
+            (false, false) => limits::DRAIN,
+        };
+        let (stdout, outbox) = (&mut self.stdout, &mut self.outbox);
+        let written = async {
+            while !outbox.is_empty() {
+                let length = stdout.write(outbox).await?;
+                outbox.advance(length);
+            }
+            stdout.flush().await
+        };
+        let report = || tell("the session has ended; what it brought is still being written");
+        match self.signals.unless_ended(timeout(limit, written), report).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(cause))) => self.stdout_failed(&cause),
+            Ok(Err(_)) => self.unwritten = true,
+            Err(signal) => (self.unwritten, self.signal) = (true, Some(signal)),
         }
-        self.stdout.flush().await
+    }
+
+    /// Whether the end, which was in order otherwise, has cost no byte that is known of.
+    fn nothing_lost(&self) -> Result<(), Error> {
+        if let Some(error) = &self.unwritable {
+            return Err(error.clone());
+        }
+        let how = match self.signal {
+            Some(signal) => format!("ended by {signal}"),
+            None if self.stdout_gone => "ended by stdout's reader".to_owned(),
+            None => "the session was closed".to_owned(),
+        };
+        let what = match self.channel.undelivered_bytes() {
+            0 if self.unwritten => "a part of what the target sent not written".to_owned(),
+            0 if self.channel.lacks_messages() && !self.is_urgent() => {
+                "a part of what the target sent missing".to_owned()
+            }
+            0 => return Ok(()),
+            _ if self.connect_deadline.is_some() => return Err(self.connector.not_connected_before(&how)),
+            bytes => format!("{} of what was sent not known to have arrived", Bytes(bytes as f64)),
+        };
+        let hint = match self.is_urgent() {
+            true => "check what has arrived, and do the rest again",
+            false => {
+                "sshd, the machine or somebody else has ended it (CloudTrail has calls of TerminateSession); check what has \
+                 arrived, and do the rest again"
+            }
+        };
+        Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), hint))
     }
 
     /// Lets the thread sleep, there being no other task that it would keep from work. To wait for a timer instead would
@@ -268,6 +334,7 @@ impl<'a> Tunnel<'a> {
             wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
             read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
             event = self.link.next(wants_frames), if self.closed.is_none() => Turn::Link(event),
+            ended = terminated(&mut self.terminating) => Turn::Terminated(ended),
             () = std::future::ready(()), if may_rest => Turn::Rest,
             () = sleep_until(wake) => Turn::Woke,
         }
@@ -280,18 +347,13 @@ impl<'a> Tunnel<'a> {
             Turn::Woke | Turn::Rest => {}
             Turn::Signal(Asked::End(signal)) => {
                 tracing::info!(signal, "ending");
+                self.signal.get_or_insert(signal);
                 self.end_urgently(now);
             }
             Turn::Signal(Asked::Report) => tell(&self.report(now)),
-            Turn::Wrote(Ok(length)) => {
-                self.outbox.advance(length);
-                if let Some((_, progress)) = &mut self.closed {
-                    *progress = now;
-                }
-            }
+            Turn::Wrote(Ok(length)) => self.outbox.advance(length),
             Turn::Wrote(Err(cause)) => {
-                tracing::info!(%cause, "stdout is closed");
-                self.stdout_gone = true;
+                self.stdout_failed(&cause);
                 self.end_urgently(now);
             }
             Turn::Read(Ok(length)) if length > 0 => {
@@ -301,8 +363,13 @@ impl<'a> Tunnel<'a> {
             Turn::Read(end) => {
                 tracing::debug!(error = end.err().map(tracing::field::display), "stdin has ended");
                 self.stdin_ended = true;
-                self.ending.get_or_insert_with(|| Ending::of_stdin(now));
+                let asked = self.channel.stats().bytes_sent > 0;
+                let silence = limits::silence(asked, Stdout::is_watched());
+                self.ending.get_or_insert_with(|| Ending::of_stdin(now, silence));
             }
+            Turn::Terminated(Ok(())) => return Err(Outcome { over: true, result: Ok(()) }),
+            // The flag may do it yet; if not, the API is asked again, and what it says is told.
+            Turn::Terminated(Err(cause)) => tracing::info!("cannot end the session by the API: {cause}"),
             Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(now, gateway),
             Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
         }
@@ -317,6 +384,15 @@ impl<'a> Tunnel<'a> {
 
     fn report(&self, now: Instant) -> String {
         format!("session {}: {}", self.connector.session_id(), self.summary.line(now, &self.channel.stats()))
+    }
+
+    /// Stdout takes nothing any more.
+    fn stdout_failed(&mut self, cause: &io::Error) {
+        tracing::info!(%cause, "stdout is closed");
+        self.stdout_gone = true;
+        if !is_reader_gone(cause) {
+            self.unwritable = Some(Error::unwritable(cause));
+        }
     }
 
     fn end_urgently(&mut self, now: Instant) {
@@ -416,11 +492,10 @@ impl<'a> Tunnel<'a> {
                 }
             }
             Event::Stalled => return self.lost(now, &Loss::Silent),
-            Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
+            Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused(self.port, "")) }),
             Event::Unsupported(why) => return Err(Outcome { over: false, result: Err(unsupported(why)) }),
             Event::Closed { output } => {
-                let result = self.closing_result(&output);
-                self.closed = Some((result, now));
+                self.closed = Some(self.closing_result(&output));
             }
         }
         Ok(())
@@ -429,26 +504,30 @@ impl<'a> Tunnel<'a> {
     /// What `channel_closed` means, given what came before it.
     fn closing_result(&self, output: &str) -> Result<(), Error> {
         tracing::info!("the service has closed the session");
-        if self.channel.has_received_output() || self.channel.has_sent_flag() || self.is_urgent() {
-            if !output.trim().is_empty() {
-                tell(output);
-            }
+        if self.channel.has_sent_flag() || self.is_urgent() {
+            tell(output);
             return Ok(());
         }
+        // An agent acknowledges nothing before it has connected to the port.
+        let has_delivered = self.channel.stats().bytes_sent > self.channel.undelivered_bytes() as u64;
+        if self.channel.has_received_output() || has_delivered {
+            return closed::in_use(output);
+        }
         if self.connect_deadline.is_none() {
-            return Err(port_refused(output));
+            return Err(port_refused(self.port, output));
         }
         Err(closed_early(output))
     }
 
     /// A closed session is left once everything it delivered is written, or nobody takes it.
     fn settle_closed(&self, now: Instant) -> Result<Instant, Outcome> {
-        let Some((result, progress)) = &self.closed else { return Ok(now) };
-        let limit = *progress + limits::DRAIN_STALL;
-        if self.outbox.is_empty() || self.is_urgent() || limit <= now {
-            return Err(Outcome { over: true, result: result.clone() });
+        match &self.closed {
+            Some(result) if self.outbox.is_empty() || self.is_urgent() => {
+                Err(Outcome { over: true, result: result.clone() })
+            }
+            // A reader that is there may take its time.
+            _ => Ok(now + limits::FOREVER),
         }
-        Ok(limit)
     }
 
     fn is_urgent(&self) -> bool {
@@ -457,25 +536,32 @@ impl<'a> Tunnel<'a> {
 
     fn settle_ending(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
         let Some(ending) = &mut self.ending else { return Ok(None) };
-        if let Some(how) = ending.for_channel(now, self.stdin_ended) {
-            self.channel.finish(how);
-        }
         let is_ready = self.channel.is_ready() && matches!(self.link, Link::Up(_));
         if !is_ready {
             // There is no way to send the flag. What was read is kept for the handshake or the resume to come, each of
             // which has its own limit; if nobody waits for that, the API ends the session.
+            ending.interrupted(now);
             return match ending.is_urgent() {
                 true => Err(Outcome { over: false, result: Ok(()) }),
                 false => Ok(None),
             };
         }
-        ending.acknowledged(now, self.channel.stats().acknowledged);
-        match ending.want(now, self.channel.has_sent_flag()) {
-            Want::Leave => Err(Outcome { over: self.channel.agent_knows_flag(), result: Ok(()) }),
-            Want::LeaveByApi => Err(Outcome { over: false, result: Ok(()) }),
-            Want::Wait(until) => {
-                let last_words = ending.last_words_until().filter(|until| *until > now);
-                Ok(Some(last_words.map_or(until, |last_words| until.min(last_words))))
+        let stats = self.channel.stats();
+        let sight = Sight {
+            stdin_ended: self.stdin_ended,
+            delivered: self.channel.undelivered_bytes() == 0,
+            writing: !self.outbox.is_empty(),
+            moved: Moved { acknowledged: stats.acknowledged, received: stats.bytes_received },
+            round_trip: stats.round_trip,
+        };
+        loop {
+            match ending.want(now, &sight) {
+                Want::Wait => return Ok(None),
+                Want::WaitUntil(until) => return Ok(Some(until)),
+                Want::Flag => self.channel.finish(ChannelEnding::AtOnce),
+                Want::Api => self.terminating = Some(self.connector.terminate()),
+                Want::Leave => return Err(Outcome { over: self.channel.agent_knows_flag(), result: Ok(()) }),
+                Want::LeaveByApi => return Err(Outcome { over: false, result: Ok(()) }),
             }
         }
     }
@@ -516,8 +602,7 @@ impl<'a> Tunnel<'a> {
     fn settle_connect(&self, now: Instant) -> Result<Option<Instant>, Outcome> {
         match self.connect_deadline {
             Some(deadline) if deadline <= now => {
-                let result = Err(not_connected_in_time());
-                Err(Outcome { over: false, result })
+                Err(Outcome { over: false, result: Err(self.connector.not_connected()) })
             }
             deadline => Ok(deadline),
         }
@@ -527,10 +612,17 @@ impl<'a> Tunnel<'a> {
 /// Writes what there is; with nothing to write, watches for the reader to go, which is an error too.
 async fn write_or_watch(stdout: &mut Stdout, bytes: &[u8]) -> io::Result<usize> {
     if bytes.is_empty() {
-        stdout.closed().await;
-        return Err(io::ErrorKind::BrokenPipe.into());
+        return Err(stdout.failed().await);
     }
     stdout.write(bytes).await
+}
+
+/// Waits for the answer of TerminateSession, if it has been called.
+async fn terminated(terminating: &mut Option<Terminating<'_>>) -> Result<(), Error> {
+    let Some(call) = terminating else { return std::future::pending().await };
+    let ended = call.await;
+    *terminating = None;
+    ended
 }
 
 async fn sleep_until(time: Instant) {
@@ -546,32 +638,7 @@ fn not_answered_in_time() -> Error {
     Error::new(ExitStatus::TryAgain, "StartSession was not answered in time", hint)
 }
 
-fn not_connected_in_time() -> Error {
-    let hint = "check the target's agent and the network, or allow more time with --connect-timeout";
-    Error::new(ExitStatus::TryAgain, "the session's handshake was not completed in time", hint)
-}
-
 /// The session is of a kind that cannot carry SSH.
 pub(crate) fn unsupported(why: String) -> Error {
     Error::new(ExitStatus::Config, why, "use --document-name AWS-StartSSHSession, or a document of session type Port")
-}
-
-/// Closed before the handshake was complete.
-pub(crate) fn closed_early(output: &str) -> Error {
-    let what = format!("the session was closed before it was established{}", detail(output));
-    Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log")
-}
-
-/// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
-pub(crate) fn port_refused(output: &str) -> Error {
-    let what = format!("the target's port refused the connection{}", detail(output));
-    let hint = "check that sshd runs on the target and listens on that port";
-    Error::new(ExitStatus::Unavailable, what, hint)
-}
-
-/// The service's text as the end of a sentence, without the line `----------ERROR-------` that agents put above it.
-fn detail(output: &str) -> String {
-    let words = output.split_whitespace().filter(|word| !word.starts_with("-----"));
-    let text = words.collect::<Vec<_>>().join(" ");
-    if text.is_empty() { String::new() } else { format!(": {text}") }
 }

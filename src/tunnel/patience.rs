@@ -29,6 +29,11 @@ impl Patience {
         Self { budget, lost: None, connected: None, pause: Duration::ZERO }
     }
 
+    /// For how long it lasts from a loss on.
+    pub(super) fn budget(&self) -> Duration {
+        self.budget
+    }
+
     /// There is a connection.
     pub(super) fn connected(&mut self, now: Instant) {
         self.connected = Some(now);

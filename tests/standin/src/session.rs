@@ -217,7 +217,7 @@ impl Session {
             agent.handle_timeout(now);
         }
         if self.ended.is_none() && now >= self.last_activity + self.hub.options.idle_limit {
-            self.end(now, SessionState::Failed, "The session was idle for too long.");
+            self.end(now, SessionState::Failed, "Your session timed out due to inactivity and has been terminated.");
         }
         let farewell_over = self.ended.is_some_and(|at| now >= at + FAREWELL);
         if farewell_over

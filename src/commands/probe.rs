@@ -128,7 +128,8 @@ impl Probe {
             Event::CustomerMessage(text) => return tell(&text),
             Event::Ended => return self.ended = true,
             Event::Closed { .. } if self.channel.has_sent_flag() => return self.ended = true,
-            Event::Stalled => return,
+            // Neither ends a look, which sends little and does not connect again.
+            Event::Stalled | Event::PayloadRefused => return,
             Event::PortRefused => tunnel::port_refused(self.port, ""),
             Event::Unsupported(why) => tunnel::unsupported(why),
             Event::Closed { .. } if !self.output.is_empty() => not_sshd(&self.output),

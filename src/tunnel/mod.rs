@@ -492,6 +492,7 @@ impl<'a> Tunnel<'a> {
                 }
             }
             Event::Stalled => return self.lost(now, &Loss::Silent),
+            Event::PayloadRefused => return Err(Outcome { over: false, result: Err(payload_refused()) }),
             Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused(self.port, "")) }),
             Event::Unsupported(why) => return Err(Outcome { over: false, result: Err(unsupported(why)) }),
             Event::Closed { output } => {
@@ -631,6 +632,11 @@ async fn sleep_until(time: Instant) {
 
 fn broken(what: String) -> Error {
     Error::new(ExitStatus::Broken, what, "connect again; -v shows what happened before")
+}
+
+fn payload_refused() -> Error {
+    let what = "the service closes every new connection over messages of more than 1024 bytes, which it took before";
+    Error::new(ExitStatus::Broken, what, "connect again: a new session begins with smaller messages")
 }
 
 fn not_answered_in_time() -> Error {

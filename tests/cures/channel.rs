@@ -1,8 +1,10 @@
 //! What goes wrong between StartSession and sshd's first line, and when a lost connection is resumed.
 
+use std::io::Write as _;
+use std::thread;
 use std::time::Duration;
 
-use fixtures::standin::{ApiFault, Fault, Options};
+use fixtures::standin::{ApiFault, Fault, LinkConfig, Options};
 use fixtures::{Bench, HOST, Peer, Setup, refused_port};
 
 use super::{bench, rule, says};
@@ -165,5 +167,35 @@ fn a_resume_that_is_not_permitted() {
     let told = format!("ssm-proxy: connection lost, resuming it: {failed}; {hint}");
     let failed = format!("the connection was lost and could not be resumed within 1 s: {failed}");
     assert_eq!(done.stderr, format!("{told}\nssm-proxy: {HOST}: {failed}\n  hint: {hint}\n"));
+    bench.finish();
+}
+
+/// The upload's larger messages are under way when a new connection leads to a cell that takes none of them: they cannot
+/// be cut anew.
+#[test]
+fn a_cell_that_refuses_what_the_last_one_took() {
+    let sink = Peer::sink();
+    let uplink = LinkConfig { delay: Duration::from_millis(50), ..LinkConfig::default() };
+    let bench = bench(Options { ports: vec![(7, sink.address())], uplink, ..Options::default() });
+    let mut proxy = bench.proxy().args([HOST, "7"]).start();
+    let mut stdin = proxy.take_stdin();
+    // It ends in the middle, when the program does.
+    let writer = thread::spawn(move || drop(stdin.write_all(&vec![7; 32 << 20])));
+    bench.wait_for("many larger messages", |report| {
+        report
+            .sessions
+            .iter()
+            .any(|session| session.traffic.largest_payload > 1024 && session.traffic.bytes_from_client > 3 << 20)
+    });
+    bench.fault(Fault::SmallerCell(1024));
+    says(
+        proxy.ended(),
+        1,
+        "the service closes every new connection over messages of more than 1024 bytes, which it took before",
+        "connect again: a new session begins with smaller messages",
+    );
+    writer.join().unwrap();
+    let resumes = bench.session().resumes;
+    assert!((5..=8).contains(&resumes), "{resumes} connections were tried");
     bench.finish();
 }

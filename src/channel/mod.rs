@@ -66,7 +66,7 @@ pub const MAX_PAYLOAD: usize = discovery::LARGER;
 const FIRST_DATA_AFTER: Duration = Duration::from_millis(50);
 /// How long of that user data is held here at least. The round trip covers the rest, but the one that the handshake shows
 /// has the agent's own time in it: an agent that is slow to answer makes the path seem longer than it is.
-const FIRST_DATA_HELD: Duration = Duration::from_millis(10);
+const FIRST_DATA_HELD: Duration = Duration::from_millis(25);
 /// The time in which an acknowledgement has arrived at least, or never will, as long as the connection lives. It is the
 /// agent's longest timeout: up to then an acknowledgement that is only late has a message sent again.
 const ANSWER_TIME: Duration = Duration::from_secs(1);

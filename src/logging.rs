@@ -3,13 +3,13 @@
 //! Only the events of our own crates are shown: the SDK's and the TLS library's may hold headers and tokens.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ssm_proxy::cli::Verbosity;
 use ssm_proxy::diagnostics::{Error, ExitStatus, TOLD, printable};
+use ssm_proxy::state;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -20,9 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Whose events are shown: the program's, of which library and binary have the same name, and those of its crates.
-const OWN: [&str; 5] = ["ssm_aws", "ssm_channel", "ssm_gateway", "ssm_net", "ssm_proxy"];
-/// The folder for log files, inside the user's own.
-const FOLDER: &str = "ssm-proxy";
+const OWN: [&str; 6] = ["ssm_aws", "ssm_channel", "ssm_gateway", "ssm_net", "ssm_proxy", "ssm_session"];
 /// Bytes from which on a log file is put aside when the next run begins.
 const FULL: u64 = 10 << 20;
 
@@ -37,12 +35,16 @@ pub(crate) fn to_stderr(verbosity: Verbosity, colored: bool) {
 /// share the file.
 ///
 /// # Errors
-/// Status 78 if the file cannot be written to.
+/// Status 78 if the file cannot be written to, its folder being missing for example.
 pub(crate) fn to_file(path: &Path, verbosity: Verbosity, host: &str) -> Result<(), Error> {
     let path = place(path);
-    let file = open(&path).map_err(|cause| {
+    let file = state::append(&path, FULL).map_err(|cause| {
         let message = format!("the log file {} cannot be written to: {cause}", path.display());
-        Error::new(ExitStatus::Config, message, "give another path with --log-file")
+        let hint = match cause.kind() {
+            io::ErrorKind::NotFound => "make its folder, or give another path with --log-file",
+            _ => "give another path with --log-file",
+        };
+        Error::new(ExitStatus::Config, message, hint)
     })?;
     let stamp = Stamp { run: format!("{}[{}]", printable(host), std::process::id()) };
     start(own(level(verbosity).unwrap_or(LevelFilter::INFO)), Mutex::new(file), stamp, false);
@@ -78,31 +80,13 @@ where
 }
 
 /// Where a log file is: a path that says where it begins, at `/`, `./` or `../`, is taken as it is; any other is in the
-/// user's folder for such files, since the folder that ssh was started in is an accident.
+/// state folder, since the folder that ssh was started in is an accident.
 fn place(path: &Path) -> PathBuf {
     let begins_somewhere = path.is_absolute() || path.starts_with(".") || path.starts_with("..");
-    match dirs::state_dir().or_else(dirs::data_local_dir).filter(|_| !begins_somewhere) {
-        Some(folder) => folder.join(FOLDER).join(path),
+    match state::folder().filter(|_| !begins_somewhere) {
+        Some(folder) => folder.join(path),
         None => path.to_owned(),
     }
-}
-
-/// Opens a log file, readable by its owner alone, and the folders that it is in. A full one is put aside first.
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    if fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > FULL) {
-        let mut old = path.as_os_str().to_owned();
-        old.push(".old");
-        // Two runs may do so at once; both then write to what there is.
-        let _ = fs::rename(path, old);
-    }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// What a line of a file begins with: the time, in UTC, and the run.
@@ -123,8 +107,9 @@ mod tests {
 
     #[test]
     fn a_path_that_begins_somewhere_is_left_alone() {
-        for path in ["/var/log/x.log", "./x.log", "../x.log"] {
-            assert_eq!(place(Path::new(path)), Path::new(path));
+        let whole = std::env::temp_dir().join("x.log");
+        for path in [&*whole, Path::new("./x.log"), Path::new("../x.log")] {
+            assert_eq!(place(path), path);
         }
         assert!(place(Path::new("x.log")).ends_with("ssm-proxy/x.log"));
     }

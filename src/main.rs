@@ -4,10 +4,16 @@ mod logging;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use ssm_aws::Aws;
-use ssm_proxy::cli::{Action, Invocation, Refusal};
+use ssm_proxy::caller;
+use ssm_proxy::cli::{Action, Connection, Invocation, Platform, Refusal, Verbosity};
 use ssm_proxy::commands;
-use ssm_proxy::diagnostics::{Error, ExitStatus, tell, tell_failure};
+use ssm_proxy::diagnostics::{Error, ExitStatus, error_log, tell, tell_failure};
+use ssm_proxy::endpoints::signals::Signals;
+use ssm_proxy::endpoints::stdio::is_reader_gone;
+use ssm_proxy::target::{Alias, Node};
+use tokio::runtime::Runtime;
 
 /// What messages are about when there is no HOST.
 const LIST: &str = "--list";
@@ -16,34 +22,98 @@ const SKELETON: &str = "--generate-cli-skeleton";
 /// Said each time, however quiet the run is to be.
 const UNVERIFIED: &str =
     "warning: --no-verify-ssl: TLS certificates are not checked, so whoever is in between can take AWS's place";
+/// sshd's port. What its far side says makes sense to ssh alone.
+const SSH_PORT: u16 = 22;
+/// Said of a ProxyCommand that has no `--` where somebody looks: with `-v`, in a log file, by `--check`.
+const UNPROTECTED: &str = "this ProxyCommand does not end its options: names of files in the current folder can \
+    become some. Write OPTIONS -- \"%n\" %p, with the quotes, or -- \"%h\" %p in place of --target %h";
 
 fn main() -> ExitCode {
+    no_core_dumps();
+    // Before all that takes time: a signal that asks how it is kills nothing from here on.
+    let begun = begin();
     let invocation = match Invocation::parse_from(std::env::args_os()) {
         Ok(invocation) => invocation,
-        Err(Refusal::Usage(usage)) => usage.exit(),
+        Err(Refusal::Usage(usage)) => {
+            if usage.use_stderr() {
+                error_log::keep(&usage.to_string());
+            }
+            return show(&usage);
+        }
         Err(Refusal::Target { host, error }) => return failed(&host, &error),
         Err(Refusal::File { flag, error }) => return failed(flag, &error),
     };
     let subject = match &invocation.action {
-        Action::Connect(connection) | Action::Check(connection) => &connection.host,
+        Action::Connect(connection) | Action::Check(connection, _) => &connection.host,
         Action::List(_) => LIST,
         Action::SshConfig(..) => SSH_CONFIG,
         Action::Skeleton(_) => SKELETON,
     };
-    match log(&invocation, subject).and_then(|()| run(&invocation)) {
+    match log(&invocation, subject).and_then(|()| run(begun?, &invocation)) {
         Ok(status) => status.into(),
         Err(error) => failed(subject, &error),
     }
 }
 
+/// What memory holds does not end in a file. A limit and not `PR_SET_DUMPABLE`, which would also give `/proc/self`, where
+/// the signals that are ignored are read, to root. Best effort: a system that refuses keeps its own limit.
+fn no_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    }
+}
+
+/// The runtime, and the signals that it listens for.
+fn begin() -> Result<(Runtime, Signals), Error> {
+    // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
+    let begun = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let signals = {
+            let _within = runtime.enter();
+            Signals::of_reports()?
+        };
+        Ok((runtime, signals))
+    });
+    begun.map_err(|cause| cannot_start(&cause))
+}
+
+fn cannot_start(cause: &std::io::Error) -> Error {
+    Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
+}
+
+/// Shows a usage error, or the help or version that was asked for.
+fn show(usage: &clap::Error) -> ExitCode {
+    match usage.print() {
+        // Without a stderr there is nobody to tell.
+        Err(cause) if !usage.use_stderr() && !is_reader_gone(&cause) => {
+            let subject = if usage.kind() == ErrorKind::DisplayVersion { "--version" } else { "--help" };
+            failed(subject, &Error::unwritable(&cause))
+        }
+        _ => u8::try_from(usage.exit_code()).unwrap_or(u8::MAX).into(),
+    }
+}
+
 fn log(invocation: &Invocation, subject: &str) -> Result<(), Error> {
     match &invocation.log_file {
-        Some(path) => logging::to_file(path, invocation.verbosity, subject),
-        None => {
-            logging::to_stderr(invocation.verbosity, invocation.color.for_stderr());
-            Ok(())
-        }
+        Some(path) => logging::to_file(path, invocation.verbosity, subject)?,
+        None => logging::to_stderr(invocation.verbosity, invocation.color.for_stderr()),
     }
+    let is_looked_at = invocation.verbosity > Verbosity::Quiet || invocation.log_file.is_some();
+    match &invocation.action {
+        // Where the system does not tell who has started this: connections are ssh's to make, checks are not.
+        Action::Connect(_) if is_looked_at && is_unprotected(invocation, true) => tracing::warn!("{UNPROTECTED}"),
+        Action::Check(..) if is_unprotected(invocation, false) => tell(&format!("warning: {UNPROTECTED}")),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether ssh started this, and would take for options whatever a host stands for.
+fn is_unprotected(invocation: &Invocation, by_default: bool) -> bool {
+    !invocation.ends_options && caller::is_ssh().unwrap_or(by_default)
 }
 
 fn failed(host: &str, error: &Error) -> ExitCode {
@@ -51,28 +121,68 @@ fn failed(host: &str, error: &Error) -> ExitCode {
     error.status.into()
 }
 
-fn run(invocation: &Invocation) -> Result<ExitStatus, Error> {
-    // One thread: there is one stream of bytes, and a thread pool would cost start-up time and memory.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot start: {cause}"), "check the limits on open files and processes")
-    })?;
+fn run((runtime, mut signals): (Runtime, Signals), invocation: &Invocation) -> Result<ExitStatus, Error> {
     if invocation.overrides.no_verify_ssl {
         tell(UNVERIFIED);
     }
-    let result = runtime.block_on(act(invocation));
+    let result = runtime.block_on(async {
+        signals.and_of_ends().map_err(|cause| cannot_start(&cause))?;
+        act(invocation, &mut signals).await
+    });
     // A name look-up that is still under way must not hold up the exit.
     runtime.shutdown_background();
     result
 }
 
-async fn act(invocation: &Invocation) -> Result<ExitStatus, Error> {
+async fn act(invocation: &Invocation, signals: &mut Signals) -> Result<ExitStatus, Error> {
     let overrides = &invocation.overrides;
     match &invocation.action {
-        Action::Connect(connection) => commands::connect(&Aws::load(overrides).await?, connection).await?,
-        Action::List(listing) => commands::list(&Aws::load(overrides).await?, listing).await?,
-        Action::Check(connection) => return Ok(commands::check(overrides, connection).await),
-        Action::SshConfig(hosts, entry) => commands::ssh_config(overrides, hosts, entry)?,
-        Action::Skeleton(skeleton) => commands::skeleton(*skeleton)?,
+        Action::Connect(connection) if is_typed(connection) => return Err(typed(connection)),
+        Action::Connect(connection) => {
+            let aws = unless_ended(signals, Aws::load(overrides)).await?;
+            commands::connect(&aws, connection, signals).await?;
+        }
+        Action::Check(connection, entry) => {
+            return commands::check(overrides, connection, entry.as_ref(), signals).await;
+        }
+        Action::List(listing) => {
+            let list = async { commands::list(&Aws::load(overrides).await.map_err(Error::from)?, listing).await };
+            unless_ended(signals, list).await?;
+        }
+        Action::SshConfig(hosts, entry) => {
+            unless_ended(signals, commands::ssh_config(overrides, hosts, entry)).await?;
+        }
+        Action::Skeleton(skeleton) => unless_ended(signals, commands::skeleton(*skeleton)).await?,
     }
     Ok(ExitStatus::Ended)
+}
+
+/// Whether a person has typed what ssh has to start. Another port may have something to say to people.
+fn is_typed(connection: &Connection) -> bool {
+    connection.port == SSH_PORT && caller::is_person()
+}
+
+/// What to type instead.
+fn typed(connection: &Connection) -> Error {
+    let host = match &connection.node {
+        Node::Alias(Alias::Tags(_)) => None,
+        _ => Platform::HERE.quote_typed(&connection.host),
+    };
+    let host = host.as_deref().unwrap_or("HOST");
+    let message = "ssh starts ssm-proxy as its ProxyCommand; by itself it is no login";
+    let hint = format!(
+        "put what 'ssm-proxy --print-ssh-config {host}' prints into ~/.ssh/config and type: ssh {host}; to test the way, \
+         type: ssm-proxy --check {host}"
+    );
+    Error::new(ExitStatus::Usage, message, hint)
+}
+
+/// Does what leaves nothing behind when it is given up for a signal.
+async fn unless_ended<T, E: Into<Error>>(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    let report = || tell("nothing to report: there is no session yet");
+    let ended = |signal| Error::new(ExitStatus::Broken, format!("ended by {signal}"), "run it again");
+    signals.unless_ended(work, report).await.map_err(ended)?.map_err(Into::into)
 }

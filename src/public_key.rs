@@ -3,12 +3,13 @@
 //! Public keys only; a private key is refused and never shown. It must not know AWS.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
+use ssm_net::files;
 use tokio::{process::Command, time::timeout};
 
 use crate::diagnostics::{Error, ExitStatus};
@@ -16,6 +17,8 @@ use crate::diagnostics::{Error, ExitStatus};
 /// How long ssh's agent may take to name its keys. It answers within milliseconds; one that is forwarded over a dead
 /// connection never does.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest file of a public key that is read, in bytes: some fifty times the largest RSA key's.
+const MAX_FILE: usize = 256 << 10;
 /// ssh's default keys, in ssh's own order of preference for new keys.
 const DEFAULT_FILES: [&str; 3] = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"];
 /// The kinds of key that sshd can be given as text alone: no certificates, and none of a security key, for which
@@ -45,11 +48,11 @@ impl KeySource {
     /// Status 78 if there is none.
     pub async fn read(&self) -> Result<String, Error> {
         match self {
-            Self::File(path) => read_file(path),
+            Self::File(path) => read_file(path).await,
             Self::Auto => {
                 let found = match from_agent().await {
                     Some(key) => Some(key),
-                    None => from_default_files(),
+                    None => from_default_files().await,
                 };
                 found.ok_or_else(no_key)
             }
@@ -77,14 +80,20 @@ async fn from_agent() -> Option<String> {
     }
 }
 
-fn from_default_files() -> Option<String> {
+async fn from_default_files() -> Option<String> {
     let folder = dirs::home_dir()?.join(".ssh");
-    DEFAULT_FILES.iter().find_map(|name| fs::read_to_string(folder.join(name)).ok()?.lines().find_map(key_of))
+    let find = move || {
+        let mut texts = DEFAULT_FILES.iter().filter_map(|name| files::read_text(&folder.join(name), MAX_FILE).ok());
+        texts.find_map(|text| text.lines().find_map(key_of))
+    };
+    files::in_time(find).await.inspect_err(|error| tracing::info!(%error, "ssh's default keys")).ok()?
 }
 
-fn read_file(path: &Path) -> Result<String, Error> {
+async fn read_file(path: &Path) -> Result<String, Error> {
     let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|cause| {
+    let named = path.to_owned();
+    let read = files::in_time(move || files::read_text(&named, MAX_FILE)).await;
+    let text = read.and_then(|read| read).map_err(|cause| {
         let hint = "give --push-key the path of a public key, such as ~/.ssh/id_ed25519.pub, or auto";
         Error::new(ExitStatus::Config, format!("the public key {shown} cannot be read: {cause}"), hint)
     })?;

@@ -73,7 +73,7 @@ impl Target {
         if host.starts_with("ecs:") {
             let accepted = is_ecs_task(host) && host.len() <= MAX_TARGET_CHARS;
             let node = Node::Id(host.to_owned());
-            return if accepted { Ok(Self { node, region: None, profile: None }) } else { Err(NotATarget) };
+            return if accepted { Ok(Self { node, region: None, profile: None }) } else { Err(NotATarget::Shape) };
         }
         let labels: Vec<&str> = host.split('.').collect();
         if let Some((id, suffix)) = labels.split_first().filter(|(id, _)| is_node_id(id))
@@ -93,21 +93,32 @@ impl Target {
         };
         match is_name(&name) {
             true => Ok(Self { node: Node::Alias(Alias::Name(name)), region, profile }),
-            false => Err(NotATarget),
+            false if host.contains('@') => Err(NotATarget::User),
+            false => Err(NotATarget::Shape),
         }
     }
 }
 
-/// The text given as HOST is none of the forms that [`Target::parse`] takes.
+/// Why a text given as HOST is none of the forms that [`Target::parse`] takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("names no node")]
-pub struct NotATarget;
+pub enum NotATarget {
+    /// It has the shape of none of them.
+    #[error("names no node")]
+    Shape,
+    /// It is `USER@HOST`, as ssh takes it.
+    #[error("is not an instance id or name")]
+    User,
+}
 
 impl NotATarget {
-    /// What to give instead, one line.
-    pub fn hint(self) -> &'static str {
-        "give an instance id (i-0123456789abcdef0), a hybrid node id (mi-…), an ECS task (ecs:cluster_task_runtimeid), \
-         or a node's name or address"
+    /// What to give instead of `host`, one line.
+    pub fn hint(self, host: &str) -> String {
+        match (self, host.rsplit_once('@')) {
+            (Self::User, Some((user, _))) => format!("leave out '{user}@': ssh passes the user itself"),
+            _ => "give an instance id (i-0123456789abcdef0), a hybrid node id (mi-…), an ECS task \
+                (ecs:cluster_task_runtimeid), or a node's name or address"
+                .to_owned(),
+        }
     }
 }
 
@@ -254,7 +265,7 @@ mod tests {
             "ecs:cluster_task_run time",
             &long,
         ] {
-            assert_eq!(Target::parse(host), Err(NotATarget), "{host:?}");
+            assert!(Target::parse(host).is_err(), "{host:?}");
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -31,7 +30,7 @@ fn every_value_of_a_byte_and_a_lone_newline_as_single_writes() {
         let back = proxy.stdout().wait(ANSWER, |bytes| (bytes.len() > before).then(|| bytes.to_vec()));
         assert_eq!(back.as_deref(), sent.get(..=before), "after byte {byte:#04x}\n{proxy}");
     }
-    let done = proxy.finish().ok();
+    let done = proxy.hang_up().ok();
     assert_eq!(done.stdout, sent);
     assert_eq!(done.stderr, "", "ssm-proxy is silent on success");
     bench.finish();
@@ -45,7 +44,7 @@ fn logs_never_reach_stdout_and_hold_no_secret() {
     proxy.write(&sent);
     let back = proxy.stdout().wait(ANSWER, |bytes| (bytes.len() >= sent.len()).then_some(()));
     assert!(back.is_some(), "not everything came back\n{proxy}");
-    let done = proxy.finish().ok();
+    let done = proxy.hang_up().ok();
     assert!(done.stdout == sent, "stdout is not what the far side sent: {done}");
     assert_ne!(done.stderr, "", "-vv logs");
     let secret = &bench.server().credentials().secret_access_key;
@@ -70,8 +69,8 @@ fn descriptors_0_and_1_are_one_socketpair() {
         ours.read_exact(&mut back).unwrap();
     });
     assert!(back == sent, "other bytes came back");
-    ours.shutdown(Shutdown::Write).unwrap();
-    let _ = proxy.finish().ok();
+    drop((ours, writer));
+    let _ = proxy.ended().ok();
     let flags = fcntl_getfl(&kept).unwrap();
     assert!(!flags.contains(OFlags::NONBLOCK), "a descriptor that others share was left non-blocking");
     bench.finish();

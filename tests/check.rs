@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot set its scene")]
 
+use std::fs;
 use std::time::Duration;
 
 use fixtures::standin::{ApiFault, ApiRule, Node, Options};
@@ -50,6 +51,8 @@ const CHANNEL: &str = "✓ data channel   connected, the signed upgrade is accep
 const HANDSHAKE: &str = "✓ handshake      complete, by agent 3.3.2299.0";
 const RESUME: &str = "✓ resume         the session would survive the loss of its connection";
 const END: &str = "✓ end            the session is ended";
+const KEY: &str = "                 \"Permission denied (publickey)\" is then about the user or the key: USER@ before the id \
+    names the user, whose authorized_keys there must have your public key, unless --push-key brings it";
 
 /// Fails unless the check said this and ended with `code`.
 #[track_caller]
@@ -68,7 +71,9 @@ fn a_way_that_is_open_has_a_tick_for_each_step() {
     let lines = said(&done);
     let sshd = lines.iter().find(|line| line.contains(" sshd ")).unwrap();
     assert!(sshd.starts_with("✓ sshd           SSH-2.0-OpenSSH_"), "{done}");
-    says(&bench, done, 0, &[CONFIGURATION, CREDENTIALS, NODE, AGENT, SESSION, CHANNEL, HANDSHAKE, sshd, RESUME, END]);
+    let next = "→ next           ssh -o 'ProxyCommand=ssm-proxy -- \"%n\" %p' i-0123456789abcdef0";
+    let expected = [CONFIGURATION, CREDENTIALS, NODE, AGENT, SESSION, CHANNEL, HANDSHAKE, sshd, RESUME, END, next, KEY];
+    says(&bench, done, 0, &expected);
     let report = bench.finish();
     let started: Vec<_> = report.sessions.iter().map(|session| session.target.as_str()).collect();
     assert_eq!(started, [HOST]);
@@ -85,6 +90,59 @@ fn names_and_keys_are_checked_too() {
     let lines = said(&done);
     assert_eq!(lines.get(2..5).unwrap(), [NODE, AGENT, "✓ key            pushed for me, good for 60 s"]);
     assert_eq!(bench.finish().pushed_keys.len(), 1);
+}
+
+#[test]
+fn the_command_that_comes_next_logs_in() {
+    let bench = Bench::with(Setup { standin: online(), ssh_port: 2222, ..Setup::default() });
+    let done = bench.proxy().args(["--check", "--reason", "it's 100% \"me\"", "web.us-east-1", "2222"]).run().ok();
+    let next = done.text();
+    let next = next.lines().find_map(|line| line.strip_prefix("→ next           ")).unwrap();
+    assert!(next.ends_with(" -p 2222 i-0123456789abcdef0"), "{next}");
+    // As it is typed, but for the user's own configuration.
+    let configuration = bench.user().ssh_config().display().to_string();
+    let typed = next.replacen("ssh ", &format!("ssh -F {configuration} "), 1) + " 'echo in'";
+    assert_eq!(bench.user().tool("sh").args(["-c", &typed]).run().ok().text(), "in\n", "{typed}");
+    let reasons: Vec<_> = bench.finish().sessions.into_iter().map(|session| session.reason.unwrap()).collect();
+    assert_eq!(reasons, ["it's 100% \"me\""; 2]);
+}
+
+#[test]
+fn tags_have_led_to_the_id_that_comes_next() {
+    let bench = bench_with(online());
+    let done = bench.proxy().args(["--check", "--tag", "Name=web", "--user", "me"]).run().ok();
+    assert!(done.text().contains("→ next           ssh -o 'ProxyCommand=ssm-proxy -- \"%n\" %p' me@i-01234"), "{done}");
+    bench.finish();
+}
+
+#[test]
+fn the_file_of_what_nobody_saw_is_named() {
+    let bench = bench_with(online());
+    let state = bench.folder().join("state");
+    let check = || bench.proxy().args(["--check", HOST]).env("XDG_STATE_HOME", &state).run().ok().text();
+    assert!(!check().contains("error log"));
+    let path = state.join("ssm-proxy/errors.log");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "an error\n").unwrap();
+    let line = format!("- error log      {} has what was told while stderr was /dev/null", path.display());
+    let said = check();
+    assert!(said.contains(&line), "{said}");
+    let failed = bench.proxy().args(["--check", HOST]).env("XDG_STATE_HOME", &state).without("AWS_REGION").run();
+    assert!(failed.text().contains(&line), "{failed}");
+    bench.finish();
+}
+
+#[test]
+fn a_stopped_node_has_no_tick_for_its_agent() {
+    let away = Node {
+        ping_status: "ConnectionLost".to_owned(),
+        agent_version: Some("3.3.987.0".to_owned()),
+        ..Node::online(HOST, "web")
+    };
+    let bench = bench_with(Options { nodes: vec![away], ..Options::default() });
+    let lines = said(&bench.proxy().args(["--check", HOST]).run().code(69));
+    assert_eq!(lines.get(4).unwrap(), "- agent          version 3.3.987.0, not connected", "{lines:?}");
+    bench.finish();
 }
 
 #[test]
@@ -230,7 +288,8 @@ fn ports_that_are_not_sshds() {
     };
     let refused = step("23");
     assert!(refused[0].starts_with("✗ sshd           the target's port refused the connection: "), "{refused:?}");
-    assert_eq!(refused[1], "                 hint: check that sshd runs on the target and listens on that port");
+    let hint = "                 hint: check that something on the target listens on port 23; ";
+    assert!(refused[1].starts_with(hint), "{refused:?}");
     assert_eq!(
         step("25"),
         [

@@ -84,9 +84,9 @@ fn twenty_at_once_ask_once() {
     // Slow enough that all of them are there before there is an answer.
     let options = IdentityOptions { delay: Duration::from_secs(2), ..IdentityOptions::default() };
     let account = Account::with(&role(""), options);
-    let many: Vec<_> = (0..20).map(|_| account.proxy().args(["--profile", "ops", HOST]).start()).collect();
+    let many: Vec<_> = (0..20).map(|_| account.proxy().args(["--profile", "ops", HOST]).spawn()).collect();
     for one in many {
-        let _ = one.finish().ok();
+        let _ = one.ended().ok();
     }
     assert_eq!(account.assumed(), 1);
     assert_eq!(account.finish().sessions.len(), 20);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The folders that have documents, from the repository's root.
 const FOLDERS: [&str; 6] = ["", "benches", "contrib", "contrib/packaging", "fuzz", "tests"];
 /// What a path in a document begins with, if it is one of the repository.
-const ROOMS: [&str; 7] = ["src/", "tests/", "contrib/", "benches/", "fuzz/", "xtask/", ".github/"];
+const ROOMS: [&str; 8] = ["src/", "crates/", "tests/", "contrib/", "benches/", "fuzz/", "xtask/", ".github/"];
 
 #[test]
 fn what_the_documents_name_is_there() {

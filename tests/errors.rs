@@ -1,8 +1,15 @@
 //! What goes wrong is said in two lines, with a status that scripts can tell apart, and never on stdout.
 
-#![allow(clippy::panic, reason = "a test ends where an error is not in its two lines")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where an error is not in its two lines, or its scene cannot be set"
+)]
 
-use fixtures::standin::{ApiFault, ApiRule, Fault, Options, Scheduled, When};
+use std::fs::File;
+use std::io::pipe;
+
+use fixtures::standin::{ApiFault, ApiRule, Fault, Node, Options, Scheduled, When};
 use fixtures::{Bench, Done, HOST, Peer, Setup, refused_port};
 
 #[test]
@@ -46,6 +53,32 @@ fn a_session_that_breaks_is_1() {
     let mut proxy = bench.proxy().args(["--resume-timeout", "0", HOST, "7"]).start();
     proxy.write(b"in the middle of it");
     two_lines(proxy.ended(), 1, HOST);
+    bench.finish();
+}
+
+/// And a reader that has seen enough is none.
+#[test]
+fn a_stdout_that_cannot_be_written_to_is_1() {
+    let standin = Options { nodes: vec![Node::online(HOST, "web")], ..Options::default() };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
+    for (words, subject) in [
+        (&["--list"] as &[&str], "--list"),
+        (&["--list", "--output", "json"], "--list"),
+        (&["--list", "--print-ssh-config"], "--list"),
+        (&["--print-ssh-config"], "--print-ssh-config"),
+        (&["--generate-cli-skeleton"], "--generate-cli-skeleton"),
+        (&["--check", HOST], HOST),
+        (&["--help"], "--help"),
+        (&["--version"], "--version"),
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let done = bench.proxy().args(words).stdout(full).run();
+        let nobody = bench.proxy().args(words).stdout(pipe().unwrap().1).run().ok();
+        let said = format!("ssm-proxy: {subject}: stdout cannot be written to: No space left on device (os error 28)");
+        assert!(done.stderr.contains(&said), "{done}");
+        let _ = done.code(1);
+        assert!(!nobody.stderr.contains("hint"), "{nobody}");
+    }
     bench.finish();
 }
 

@@ -23,12 +23,12 @@ fn options_of(configuration: &Path, host: &str) -> BTreeSet<String> {
 fn ssh_reads_the_example_of_an_ssh_config() {
     let example = contrib("ssh_config.example");
     for (host, command, keys) in [
-        ("i-0abc", "ssm-proxy %h %p", "accept-new"),
-        ("mi-0abc", "ssm-proxy %h %p", "accept-new"),
-        ("i-0abc.eu-west-1.prod", "ssm-proxy %h %p", "accept-new"),
-        ("Web-1.eu-west-1", "ssm-proxy %n %p", "ask"),
-        ("web-1.us-gov-west-1.prod.admin", "ssm-proxy %n %p", "ask"),
-        ("10.0.1.17.ap-southeast-2.prod", "ssm-proxy %n %p", "ask"),
+        ("i-0abc", "ssm-proxy -- \"%h\" %p", "accept-new"),
+        ("mi-0abc", "ssm-proxy -- \"%h\" %p", "accept-new"),
+        ("i-0abc.eu-west-1.prod", "ssm-proxy -- \"%h\" %p", "accept-new"),
+        ("Web-1.eu-west-1", "ssm-proxy -- \"%n\" %p", "ask"),
+        ("web-1.us-gov-west-1.prod.admin", "ssm-proxy -- \"%n\" %p", "ask"),
+        ("10.0.1.17.ap-southeast-2.prod", "ssm-proxy -- \"%n\" %p", "ask"),
     ] {
         let options = options_of(&example, host);
         let wanted = [
@@ -36,6 +36,9 @@ fn ssh_reads_the_example_of_an_ssh_config() {
             format!("stricthostkeychecking {keys}"),
             "user ec2-user".to_owned(),
             "serveraliveinterval 30".to_owned(),
+            "serveralivecountmax 20".to_owned(),
+            // It hides what ssm-proxy says.
+            "controlpersist no".to_owned(),
         ];
         for wanted in wanted {
             assert!(options.contains(&wanted), "{host} has no {wanted:?} but {options:#?}");
@@ -58,12 +61,12 @@ fn the_blocks_that_are_commented_out_work_as_well() {
     std::fs::write(&configuration, options.collect::<Vec<_>>().join("\n")).expect("room for it");
     for (host, wanted) in [
         ("build", "hostname i-0123456789abcdef0"),
-        ("build", "proxycommand ssm-proxy --profile staging --region eu-central-1 %h %p"),
-        ("web", "proxycommand ssm-proxy --tag Role=web --tag Stage=prod %h %p"),
-        ("fresh", "proxycommand ssm-proxy --wait=300 %n %p"),
-        ("guest", "proxycommand ssm-proxy --push-key auto --user %r %h %p"),
-        ("i-0abc.eu-west-1.prod", "proxycommand ssm-proxy %h %p"),
-        ("i-0abc", "proxycommand ssm-proxy %h %p"),
+        ("build", "proxycommand ssm-proxy --profile staging --region eu-central-1 -- \"%h\" %p"),
+        ("web", "proxycommand ssm-proxy --tag Role=web --tag Stage=prod -- \"%h\" %p"),
+        ("fresh", "proxycommand ssm-proxy --wait=300 -- \"%n\" %p"),
+        ("guest", "proxycommand ssm-proxy --push-key auto --user \"%r\" -- \"%h\" %p"),
+        ("i-0abc.eu-west-1.prod", "proxycommand ssm-proxy -- \"%h\" %p"),
+        ("i-0abc", "proxycommand ssm-proxy -- \"%h\" %p"),
     ] {
         let options = options_of(&configuration, host);
         assert!(options.contains(wanted), "{host} has no {wanted:?} but {options:#?}");

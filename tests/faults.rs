@@ -11,7 +11,7 @@ use fixtures::standin::{Fault, LinkConfig, Options, Scheduled, SessionReport, Vi
 use fixtures::{Bench, HOST, Setup, Tool, noise};
 
 /// Large enough for windows to fill and for sequence numbers in the ten thousands.
-const BULK: usize = 32 << 20;
+const BULK: usize = 16 << 20;
 
 /// Payload bytes in a message of the client's or the agent's.
 const MESSAGE: usize = 1024;
@@ -140,7 +140,7 @@ fn through_trouble(loss: f64, length: usize) -> Options {
     standin
 }
 
-/// The agent repairs one message each 100 ms, which makes 164 s for five percent of 32 MiB, and minutes for what it has
+/// The agent repairs one message each 100 ms, which makes 82 s for five percent of 16 MiB, and minutes for what it has
 /// under way without its pace when a connection breaks. Here it looks each 10 ms, and less is under way.
 fn repairing_ten_times_as_fast(mut standin: Options) -> Options {
     standin.agent.tick = Duration::from_millis(10);
@@ -148,7 +148,7 @@ fn repairing_ten_times_as_fast(mut standin: Options) -> Options {
     standin
 }
 
-/// A bench without the service's limits, at which 32 MiB would take 40 s.
+/// A bench without the service's limits, at which 16 MiB would take 20 s.
 fn unpaced(standin: Options) -> Bench {
     let proxy_command = "ssm-proxy --no-pace %h %p";
     Bench::with(Setup { proxy_command, standin: standin.unpaced(), ..Setup::default() })

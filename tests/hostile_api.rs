@@ -118,7 +118,7 @@ fn what_agent_and_service_say_does_not_play_with_the_terminal() {
     proxy.write(b"up\n");
     proxy.expect_stdout("up");
     bench.fault(Fault::ChannelClosed(PLAY.repeat(2000)));
-    let done = proxy.ended().ok();
+    let done = proxy.ended().code(1);
     assert_eq!(done.text(), "up\n");
     assert!(done.stderr.contains("told"), "{done}");
     assert_harmless(&done);

@@ -116,6 +116,17 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
+fn json_has_them_as_escapes_and_decodes_to_the_same_text() {
+    let name = "\u{9b}2Jweb \u{202e}dorp\u{2069}\u{7f}\u{2028} Büro שלום";
+    let bench = bench_with(vec![Node { name: Some(name.to_owned()), ..Node::online("mi-0aa", "pc") }]);
+    let text = bench.proxy().args(["--list", "--output", "json"]).run().ok().text();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(list[0]["Name"], name);
+    assert!(text.contains(r"\u009b2Jweb \u202edorp\u2069\u007f\u2028 Büro שלום"), "{}", text.escape_debug());
+    bench.finish();
+}
+
+#[test]
 fn denial_names_the_action() {
     let rule = ApiRule {
         operation: "DescribeInstanceInformation".to_owned(),

@@ -80,9 +80,9 @@ fn the_deb_is_installed_used_and_removed() {
     assert_eq!(page, "/usr/share/man/man1/ssm-proxy.1.gz\n");
     let example = "/usr/share/doc/ssm-proxy/examples/ssh_config.example";
     let options = tool("ssh").args(["-F", example, "-G", HOST]).run().ok().text();
-    assert!(options.contains("proxycommand ssm-proxy %h %p\n"), "{options}");
+    assert!(options.contains("proxycommand ssm-proxy -- \"%h\" %p\n"), "{options}");
 
-    let bench = Bench::with(Setup { proxy_command: "/usr/bin/ssm-proxy %h %p", ..Setup::default() });
+    let bench = Bench::with(Setup { proxy_command: "/usr/bin/ssm-proxy -- \"%h\" %p", ..Setup::default() });
     assert_eq!(bench.ssh().args([HOST, "echo in"]).run().ok().text(), "in\n");
     bench.finish();
 

@@ -197,6 +197,33 @@ fn an_instance() {
 }
 
 #[test]
+fn an_instance_names_its_region_as_anybody_else_has_to() {
+    let in_region = |machine_region: &str| {
+        let options = IdentityOptions { machine_region: machine_region.to_owned(), ..IdentityOptions::default() };
+        let account = Account::with(&format!("[default]\n{ISSUED}"), options);
+        let tool = account
+            .proxy()
+            .without("AWS_REGION")
+            .env("AWS_EC2_METADATA_DISABLED", "false")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", account.identity().endpoint());
+        let done = tool.arg(HOST).run();
+        (done, account.finish())
+    };
+    let (done, report) = in_region("us-east-1");
+    let _ = done.ok();
+    assert_eq!(report.sessions.len(), 1);
+    for (region, shown) in
+        [("evil.example.com/#", r#""evil.example.com/#""#), (" ", r#"" ""#), ("us-east-1\nx", r#""us-east-1\nx""#)]
+    {
+        let (done, report) = in_region(region);
+        let expected =
+            format!("ssm-proxy: {HOST}: {shown} is not a region\n  hint: give a region such as --region eu-west-1\n");
+        assert_eq!(done.code(78).stderr, expected);
+        assert!(report.calls.is_empty());
+    }
+}
+
+#[test]
 fn iam_identity_center_with_a_session_or_a_start_url() {
     // Many repeat in the profile what the session says, for older programs.
     let repeated = format!("sso_session = corp\nsso_start_url = {START_URL}\nsso_region = us-east-1\n");

@@ -5,13 +5,13 @@
 use std::fs;
 
 use fixtures::standin::{Options, tls};
-use fixtures::{Answer, Bench, HOST, Signal, Switchboard, free_port};
+use fixtures::{Account, Answer, Bench, HOST, Signal, Switchboard, Tool, free_port};
 
 #[test]
 fn an_https_proxy_carries_api_and_websocket() {
     // A proxy sees only where to.
-    let bench = Bench::encrypted(Options::default());
-    let inner = Switchboard::open([(bench.server().address().to_string(), Answer::To(bench.server().address()))]);
+    let bench = Bench::proxied(Options::default());
+    let inner = Switchboard::open([(bench.server().authority(), Answer::To(bench.server().address()))]);
     let (issued, port) = (tls::issue(&[]).unwrap(), free_port());
     let file = |name: &str, text: &str| {
         let path = bench.folder().join(name);
@@ -30,7 +30,7 @@ fn an_https_proxy_carries_api_and_websocket() {
     let both = file("both.pem", &(of_aws + &issued.authority_pem));
     let done = bench.ssh().args([HOST, "cat"]).env("HTTPS_PROXY", &url).env("AWS_CA_BUNDLE", both).run_with("x").ok();
     assert_eq!(done.text(), "x");
-    assert_eq!(inner.asked(), vec![bench.server().address().to_string(); 2], "StartSession and the WebSocket");
+    assert_eq!(inner.asked(), vec![bench.server().authority(); 2], "StartSession and the WebSocket");
     // The stand-in's authority has not signed the proxy's certificate.
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", &url).run().code(75);
     assert_eq!(
@@ -45,7 +45,7 @@ fn an_https_proxy_carries_api_and_websocket() {
 
 #[test]
 fn a_socks_proxy_with_a_password_carries_api_and_websocket() {
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let port = free_port();
     let user = ["-u", "me", "-P", "s3cret", "-i", "127.0.0.1", "-p"];
     let microsocks = bench.user().tool("microsocks").args(user).arg(port.to_string()).spawn();
@@ -73,16 +73,16 @@ fn a_socks_proxy_with_a_password_carries_api_and_websocket() {
     );
     microsocks.signal(Signal::TERM);
     let log = microsocks.ended();
-    let through = log.stderr.matches(&format!("connected to {}", bench.server().address())).count();
+    let through = log.stderr.matches(&format!("connected to {}", bench.server().authority())).count();
     assert_eq!(through, 4, "StartSession and the WebSocket, twice: {log}");
     bench.finish();
 }
 
 #[test]
 fn the_variable_that_says_most_is_taken() {
-    let bench = Bench::encrypted(Options::default());
-    let at = bench.server().address();
-    let lines = || Switchboard::open([(at.to_string(), Answer::To(at))]);
+    let bench = Bench::proxied(Options::default());
+    let server = bench.server();
+    let lines = || Switchboard::open([(server.authority(), Answer::To(server.address()))]);
     for (taken, other) in [
         ("HTTPS_PROXY", Some("ALL_PROXY")),
         ("https_proxy", Some("all_proxy")),
@@ -106,7 +106,7 @@ fn the_variable_that_says_most_is_taken() {
 /// No host name begins with a hyphen: what goes around the proxy ends at once, without a name server.
 #[test]
 fn no_proxy_takes_names_suffixes_and_networks() {
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let lines = Switchboard::always(Answer::Says("HTTP/1.1 403 Forbidden\r\n\r\n"));
     for (host, rules, around) in [
         ("-ssm.private.invalid", "private.invalid", true),
@@ -115,12 +115,16 @@ fn no_proxy_takes_names_suffixes_and_networks() {
         ("-ssm.private.invalid", "*", true),
         ("-ssm.private.invalid", "vate.invalid", false),
         ("-ssm.private.invalid", "other.private.invalid", false),
-        ("127.0.0.1:1", "127.0.0.1", true),
-        ("127.0.0.1:1", "10.0.0.0/8,127.0.0.0/8", true),
-        ("127.0.0.1:1", "10.0.0.0/8", false),
-        ("[::1]:1", "::1", true),
-        ("[::1]:1", "fd00::/8,::/64", true),
-        ("[::1]:1", "fd00::/8", false),
+        ("0.0.0.0:1", "0.0.0.0", true),
+        ("0.0.0.0:1", "10.0.0.0/8,0.0.0.0/8", true),
+        ("0.0.0.0:1", "10.0.0.0/8", false),
+        ("[::]:1", "::", true),
+        ("[::]:1", "fd00::/8,::/64", true),
+        ("[::]:1", "fd00::/8", false),
+        // For this machine no proxy is asked, whatever the rules are.
+        ("127.0.0.1:1", "10.0.0.0/8", true),
+        ("[::1]:1", "fd00::/8", true),
+        ("localhost:1", "", true),
     ] {
         for name in ["NO_PROXY", "no_proxy"] {
             let before = lines.asked().len();
@@ -134,7 +138,7 @@ fn no_proxy_takes_names_suffixes_and_networks() {
 
 #[test]
 fn an_empty_variable_names_no_proxy() {
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let mut tool = bench.proxy().arg(HOST);
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY"] {
         tool = tool.env(name, "");
@@ -149,17 +153,43 @@ fn a_session_is_resumed_through_the_proxy() {
     use fixtures::standin::Fault;
     let echo = Peer::echo();
     let standin = Options { ports: vec![(7, echo.address())], ..Options::default() };
-    let bench = Bench::encrypted(standin);
-    let at = bench.server().address();
-    let lines = Switchboard::open([(at.to_string(), Answer::To(at))]);
+    let bench = Bench::proxied(standin);
+    let lines = Switchboard::open([(bench.server().authority(), Answer::To(bench.server().address()))]);
     let mut proxy = bench.proxy().args([HOST, "7"]).env("HTTPS_PROXY", lines.url()).start();
     proxy.write(b"one\n");
     proxy.expect_stdout("one");
     bench.fault(Fault::bye());
     proxy.write(b"two\n");
     proxy.expect_stdout("two");
-    let _ = proxy.finish().ok();
+    let _ = proxy.hang_up().ok();
     // The API's connection may still be open for ResumeSession.
     assert!(lines.asked().len() >= 3, "{:?}", lines.asked());
     bench.finish();
+}
+
+/// The proxy stands for all hosts; whoever it leads there has been asked for nothing that is not theirs.
+#[test]
+fn whoever_gives_credentials_is_asked_without_a_proxy() {
+    let lines = Switchboard::always(Answer::Says("HTTP/1.1 403 Forbidden\r\n\r\n"));
+    let account = Account::open("");
+    let proxied = |tool: Tool| {
+        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].into_iter().fold(tool, |tool, name| tool.env(name, lines.url()))
+    };
+    let container = |uri: &str| {
+        let tool = account.proxy().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+        proxied(tool.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "a-container-token")).arg(HOST)
+    };
+    let endpoint = account.identity().endpoint();
+    let _ = container(&format!("{endpoint}/container")).run().ok();
+    assert_eq!(account.identity().count("/container"), 1);
+    let instance = |endpoint: &str| {
+        let tool = account.proxy().env("AWS_EC2_METADATA_DISABLED", "false");
+        proxied(tool.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint)).arg(HOST)
+    };
+    let _ = instance(&endpoint).run().ok();
+    // Wherever they are: no host name begins with a hyphen, so these end at once, without a name server.
+    let _ = container("https://-pods.example.com/container").run().code(75);
+    let _ = instance("http://-metadata.example.com").run().code(77);
+    assert_eq!(lines.asked(), [""; 0]);
+    account.finish();
 }

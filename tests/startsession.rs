@@ -9,11 +9,19 @@ const DOCUMENTATION_ID: &str = "i-02573cafcfEXAMPLE";
 
 /// AWS's manual with `aws ssm start-session` replaced by `ssm-proxy`, and nothing else changed.
 const MANUAL: &str = "sh -c \"ssm-proxy --target %h --document-name AWS-StartSSHSession --parameters 'portNumber=%p'\"";
+/// The same where only `aws` was replaced, or an option stands between its words.
+const LEFT_OVER: [&str; 3] = [
+    "ssm-proxy ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p",
+    "ssm-proxy --region us-east-1 ssm start-session --target %h --parameters portNumber=%p",
+    "ssm-proxy start-session --target %h --parameters portNumber=%p",
+];
+/// The README's line for it.
+const QUOTED: &str = "ssm-proxy --target \"%h\" --document-name AWS-StartSSHSession --parameters portNumber=%p";
 
 #[test]
 fn the_line_of_the_readme_asks_for_port_22_of_the_host() {
     let bench = Bench::open();
-    let _ = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy %h %p", DOCUMENTATION_ID, "true"]).run().ok();
+    let _ = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy -- \"%h\" %p", DOCUMENTATION_ID, "true"]).run().ok();
     // ssh lower-cases host names before a ProxyCommand sees them.
     assert_started(bench, "i-02573cafcfexample", "22", None);
 }
@@ -45,6 +53,48 @@ fn the_line_of_awss_manual_works_as_it_stands() {
     let done = bench.ssh().args([HOST, "echo in"]).run().ok();
     assert_eq!(done.text(), "in\n");
     assert_started(bench, HOST, "22", None);
+}
+
+#[test]
+fn words_of_the_cli_may_be_left_over() {
+    for proxy_command in LEFT_OVER.into_iter().chain([QUOTED]) {
+        let bench = Bench::with(Setup { proxy_command, ..Setup::default() });
+        let done = bench.ssh().args([HOST, "echo in"]).run().ok();
+        assert_eq!(done.text(), "in\n", "{proxy_command}");
+        assert_started(bench, HOST, "22", None);
+    }
+}
+
+#[test]
+fn what_is_mistyped_says_what_to_write() {
+    let bench = Bench::open();
+    for (args, said) in [
+        (&["--wait", "30", HOST][..], "error: --wait takes its number with '=': --wait=30\n"),
+        (&["--wait", "30", "--target", HOST], "error: --wait takes its number with '=': --wait=30\n"),
+        (
+            &["ec2-user@i-0abc"],
+            "ssm-proxy: ec2-user@i-0abc: is not an instance id or name\n  hint: leave out 'ec2-user@': ssh passes the \
+             user itself\n",
+        ),
+    ] {
+        let done = bench.proxy().args(args).run();
+        assert!(!done.status.success() && done.stderr.starts_with(said), "{done}");
+    }
+    assert!(bench.finish().calls.is_empty(), "nothing was asked of the service");
+}
+
+#[test]
+fn a_person_at_a_terminal_is_told_to_type_ssh() {
+    let bench = Bench::open();
+    for args in [&["web-1"][..], &["-v", "web-1", "22"]] {
+        let mut terminal = bench.proxy().args(args).on_terminal(24, 200);
+        terminal.expect("ssm-proxy: web-1: ssh starts ssm-proxy as its ProxyCommand; by itself it is no login");
+        terminal.expect(
+            "hint: put what 'ssm-proxy --print-ssh-config web-1' prints into ~/.ssh/config and type: ssh web-1;",
+        );
+        assert_eq!(terminal.finish().code(), Some(2));
+    }
+    assert!(bench.finish().calls.is_empty(), "nothing was asked of the service");
 }
 
 #[test]

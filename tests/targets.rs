@@ -100,24 +100,31 @@ fn a_node_has_many_names() {
         node("i-0bb", "Web 2", "EC2AMAZ-0BB.corp.example", "2001:db8::17"),
         Node { name: Some("Office".to_owned()), ..node("mi-0cc", "x", "pc-7", "192.168.0.7") },
     ]);
+    let (computer, address) = ("by the computer name that it reports", "by the address that it reports");
     let names = [
-        ("Web-1.us-east-1", "i-0aa"),
-        ("IP-10-0-1-17.EC2.INTERNAL", "i-0aa"),
-        ("ip-10-0-1-17", "i-0aa"),
-        ("10.0.1.17", "i-0aa"),
-        ("10.0.1.17.us-east-1", "i-0aa"),
-        ("Web 2", "i-0bb"),
-        ("ec2amaz-0bb", "i-0bb"),
-        ("ec2amaz-0bb.corp.example.us-east-1", "i-0bb"),
-        ("2001:DB8:0::17", "i-0bb"),
-        ("office", "mi-0cc"),
-        ("PC-7", "mi-0cc"),
+        ("Web-1.us-east-1", "i-0aa", ""),
+        ("IP-10-0-1-17.EC2.INTERNAL", "i-0aa", computer),
+        ("ip-10-0-1-17", "i-0aa", computer),
+        ("10.0.1.17", "i-0aa", address),
+        ("10.0.1.17.us-east-1", "i-0aa", address),
+        ("ip-10-0-1-17.us-east-1.compute.internal", "i-0aa", address),
+        ("Web 2", "i-0bb", ""),
+        ("ec2amaz-0bb", "i-0bb", computer),
+        ("ec2amaz-0bb.corp.example.us-east-1", "i-0bb", computer),
+        ("2001:DB8:0::17", "i-0bb", address),
+        ("office", "mi-0cc", ""),
+        ("PC-7", "mi-0cc", computer),
     ];
-    for (name, _) in names {
+    for (name, id, by) in names {
         // Each way is looked up: none may come from the cache.
-        let _ = bench.proxy().env("XDG_CACHE_HOME", "/dev/null").arg(name).run().ok();
+        let done = bench.proxy().env("XDG_CACHE_HOME", "/dev/null").arg(name).run().ok();
+        let said = match by {
+            "" => String::new(),
+            by => format!("ssm-proxy: {name}: {id}, {by}; an id or a Name tag would be certain\n"),
+        };
+        assert_eq!(done.stderr, said);
     }
-    assert_eq!(targets(bench), names.map(|(_, id)| id));
+    assert_eq!(targets(bench), names.map(|(_, id, _)| id));
 }
 
 #[test]
@@ -132,15 +139,92 @@ fn the_one_that_is_online_is_taken() {
 }
 
 #[test]
-fn the_list_is_read_to_the_first_page_that_decides() {
+fn the_whole_list_is_read_for_what_a_machine_says_of_itself() {
     let nodes = (0..120).map(|n| node(&format!("i-{n:03}"), "tag", &format!("host-{n}"), &format!("10.0.2.{n}")));
     let bench = bench_with(nodes);
     let asked = |bench: &Bench| bench.server().report().calls_of(DESCRIBE);
     let _ = bench.proxy().arg("10.0.2.60").run().ok();
-    assert_eq!(asked(&bench), 2, "an address is no tag, and it is on the second page of 50");
+    assert_eq!(asked(&bench), 3, "an address is no tag, and there are three pages of 50");
     let _ = bench.proxy().arg("host-7").run().ok();
-    assert_eq!(asked(&bench), 2 + 3 + 1, "all pages are asked for the tag, and one for the name");
+    assert_eq!(asked(&bench), 3 + 3 + 3, "all pages are asked for the tag, and all for the name");
     assert_eq!(targets(bench), ["i-060", "i-007"]);
+}
+
+/// A hundred nodes, the first of which says of itself what the last one does.
+fn namesakes(last: Node) -> Bench {
+    let first = node("i-0aa", "x", &last.computer_name, &last.ip_address);
+    let others = (0..98).map(|n| node(&format!("i-{n:03}"), "y", &format!("host-{n}"), &format!("10.0.2.{n}")));
+    bench_with([first].into_iter().chain(others).chain([last]))
+}
+
+#[test]
+fn an_impostor_does_not_win_by_being_listed_first() {
+    let bench = namesakes(node("i-0bb", "z", "db", "10.0.1.17"));
+    for host in ["db", "10.0.1.17"] {
+        let done = bench.proxy().arg(host).run();
+        says(
+            done,
+            68,
+            &format!(
+                "ssm-proxy: {host}: 2 managed nodes in us-east-1 fit, all online: i-0aa (db, 10.0.1.17, Online), i-0bb (db, \
+                 10.0.1.17, Online)\n  hint: give the id of the one you mean, or --tag KEY=VALUE with a tag that only it \
+                 has\n"
+            ),
+        );
+    }
+    assert!(bench.finish().sessions.is_empty());
+}
+
+#[test]
+fn the_owner_of_a_name_keeps_it_while_it_is_away() {
+    let tagged = offline(node("i-0bb", "db", "db", "10.0.1.17"));
+    let activated = offline(Node { name: Some("Db".to_owned()), ..node("mi-0bb", "z", "db", "10.0.1.17") });
+    for owner in [tagged, activated] {
+        let id = owner.id.clone();
+        let bench = namesakes(owner);
+        let done = bench.proxy().arg("db").run().code(69);
+        assert!(done.stderr.starts_with(&format!("ssm-proxy: db: {id} is stopped or has lost")), "{done}");
+        assert!(bench.finish().sessions.is_empty());
+    }
+}
+
+#[test]
+fn a_node_that_was_found_by_what_it_says_is_named_each_time() {
+    let bench = bench_with([node("i-0aa", "x", "db", "10.0.1.17")]);
+    for _ in 0..2 {
+        let done = bench.ssh().args(["-o", "ProxyCommand=ssm-proxy %n %p", "db", "echo in"]).run().ok();
+        let expected =
+            "ssm-proxy: db: i-0aa, by the computer name that it reports; an id or a Name tag would be certain\n";
+        assert_eq!((done.text().as_str(), done.stderr.as_str()), ("in\n", expected));
+    }
+    assert_eq!(bench.server().report().calls_of(DESCRIBE), 2, "the tag and the list; then it is remembered");
+    let checked = bench.proxy().args(["--check", "db"]).run().ok();
+    let expected =
+        "- name           i-0aa, by the computer name that it reports; an id or a Name tag would be certain\n";
+    assert!(checked.text().contains(expected), "{checked}");
+    assert_eq!(targets(bench), ["i-0aa"; 3]);
+}
+
+#[test]
+fn a_list_that_is_longer_than_is_followed_decides_nothing() {
+    let nodes = (0..=5000).map(|n| node(&format!("i-{n:04}"), &format!("tag-{n}"), &format!("host-{n}"), "10.0.0.1"));
+    let bench = bench_with(nodes);
+    let _ = bench.proxy().arg("tag-7").run().ok();
+    // Whether somebody else has this tag, or this computer name, is not known.
+    for host in ["tag-5000", "host-7"] {
+        says(
+            bench.proxy().arg(host).run(),
+            68,
+            &format!(
+                "ssm-proxy: {host}: there are too many managed nodes in us-east-1 to find this one among them\n  hint: give \
+                 its id, or --tag KEY=VALUE with a tag that it has\n"
+            ),
+        );
+    }
+    let listed = bench.proxy().arg("--list").run().ok();
+    let expected = "ssm-proxy: there are more managed nodes in us-east-1 than the first 5000; --tag asks for fewer\n";
+    assert_eq!((listed.text().lines().count(), listed.stderr.as_str()), (1 + 5000, expected));
+    assert_eq!(targets(bench), ["i-0007"]);
 }
 
 #[test]
@@ -264,7 +348,7 @@ fn a_name_that_is_not_there_yet_is_waited_for() {
     bench.wait_for("a look-up in vain", |report| report.calls_of(DESCRIBE) >= 2);
     bench.control().put_node(Node::online("i-0aa", "web"));
     proxy.expect_stdout("SSH-2.0-");
-    let _ = proxy.finish().ok();
+    let _ = proxy.hang_up().ok();
     assert_eq!(targets(bench), ["i-0aa"]);
 }
 
@@ -293,12 +377,12 @@ fn a_terminal_shows_that_it_waits() {
     let standin =
         Options { api_rules: vec![rule("StartSession", ApiFault::TargetNotConnected, 2)], ..Options::default() };
     let bench = Bench::with(Setup { standin, ..Setup::default() });
-    let mut terminal = bench.proxy().args(["--wait=90", HOST]).on_terminal(24, 80);
+    let wait = "ProxyCommand=ssm-proxy --wait=90 -- \"%h\" %p";
+    let mut terminal = bench.ssh().args(["-o", wait, HOST, "echo in"]).on_terminal(24, 80);
     terminal.expect(&format!("\r\x1b[Kssm-proxy: {HOST}: not connected yet, 0 of 90 s"));
     terminal.expect("\r\x1b[Kssm-proxy: ");
     terminal.expect("\r\x1b[K");
-    terminal.expect("SSH-2.0-");
-    terminal.press("\x04");
+    terminal.expect("in\r\n");
     assert_eq!(terminal.finish().code(), Some(0));
     bench.finish();
 }

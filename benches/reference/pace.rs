@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 const MESSAGE: usize = 1024;
 
 /// The smallest pipe there is.
+#[cfg(target_os = "linux")]
 const PIPE: usize = 4096;
 
 /// Joins stdin and stdout to `address`; uploads at most `rate` bytes a second.
@@ -24,7 +25,8 @@ pub(crate) fn run(address: &str, rate: u32) -> Result<()> {
         }
         Ok(())
     });
-    // ssh fills whatever pipe it is given.
+    // ssh fills whatever pipe it is given, and only here can that be changed.
+    #[cfg(target_os = "linux")]
     rustix::pipe::fcntl_setpipe_size(std::io::stdin(), PIPE)?;
     let (mut stdin, mut message) = (stdin().lock(), [0; MESSAGE]);
     let mut next = Instant::now();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::channel::{Message, MessageType};
+use ssm_channel::{Message, MessageType};
 use crate::frame;
 
 /// Decodes `data` as it is, and once more with the right digest in its place.

@@ -2,15 +2,17 @@
 
 use clap::{ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
 
+use super::quoting::Platform;
+
 /// What belongs to the run that makes entries and not to the connections that are made by them; and region and profile,
 /// which whoever makes the entries knows better.
-const LEFT_OUT: [&str; 10] =
-    ["print_ssh_config", "list", "output", "host", "port", "target", "user", "region", "profile", "color"];
+const LEFT_OUT: [&str; 11] =
+    ["print_ssh_config", "list", "check", "output", "host", "port", "target", "user", "region", "profile", "color"];
 
 /// What an entry has of these, though the rest of it is made elsewhere.
 const OF_AN_ENTRY: [&str; 3] = ["region", "profile", "user"];
 
-/// The options as words of a shell's line, with what ssh_config takes for a token written so that it is none.
+/// The options as words of a ProxyCommand, with what ssh_config takes for a token written so that it is none.
 ///
 /// # Errors
 /// A value that no line can hold, or a user who is no word.
@@ -19,13 +21,15 @@ pub(super) fn options(command: &mut Command, matches: &ArgMatches) -> Result<Vec
     if value("user").contains([' ', '"']) {
         return Err(command.error(ErrorKind::InvalidValue, "in an ssh_config entry --user is one word"));
     }
-    let is_one_line = OF_AN_ENTRY.into_iter().all(|id| quote(value(id)).is_ok());
+    let quote = |word: &str| Platform::HERE.quote(word);
+    let is_one_line = OF_AN_ENTRY.into_iter().all(|id| quote(value(id)).is_some());
     let mut words = Vec::new();
     for arg in command.get_arguments() {
         let id = arg.get_id().as_str();
         let Some(long) = arg.get_long() else { continue };
-        // With --list tags say what is listed.
-        let is_left_out = LEFT_OUT.contains(&id) || id == "tag" && matches.get_flag("list");
+        // With --list tags say what is listed, and a check has found the node that they stand for.
+        let is_left_out =
+            LEFT_OUT.contains(&id) || id == "tag" && (matches.get_flag("list") || matches.get_flag("check"));
         if is_left_out || matches.value_source(id) != Some(ValueSource::CommandLine) {
             continue;
         }
@@ -38,20 +42,8 @@ pub(super) fn options(command: &mut Command, matches: &ArgMatches) -> Result<Vec
             _ => words.extend(values.into_iter().flat_map(|value| [format!("--{long}"), value])),
         }
     }
-    let quoted: Result<_, _> = words.iter().map(|word| quote(word)).collect();
+    let quoted: Option<_> = words.iter().map(|word| quote(word)).collect();
     quoted
-        .and_then(|words| if is_one_line { Ok(words) } else { Err(()) })
-        .map_err(|()| command.error(ErrorKind::InvalidValue, "an ssh_config entry has no place for a line's end"))
-}
-
-/// A word for the shell that ssh starts a ProxyCommand with.
-///
-/// # Errors
-/// If it has control characters.
-pub(super) fn quote(word: &str) -> Result<String, ()> {
-    if word.contains(char::is_control) {
-        return Err(());
-    }
-    let quoted = shlex::try_quote(word).map_err(|_| ())?;
-    Ok(quoted.replace('%', "%%"))
+        .filter(|_| is_one_line)
+        .ok_or_else(|| command.error(ErrorKind::InvalidValue, "an ssh_config entry has no place for a line's end"))
 }

@@ -49,8 +49,8 @@ pub(super) struct Flags {
         long_help = "The managed node to connect to: an EC2 instance (i-…), a hybrid node (mi-…), an ECS task \
             (ecs:cluster_task_runtimeid), or what a node is known by: its Name tag, computer name, private DNS name or \
             address. Ids and names may have .REGION or .REGION.PROFILE behind them, which win over --region and \
-            --profile: i-0123456789abcdef0.eu-west-1.prod. In ssh_config this is %h, or %n, which keeps the case that \
-            Name tags have."
+            --profile: i-0123456789abcdef0.eu-west-1.prod. In ssh_config this is -- \"%h\", or -- \"%n\", which keeps the \
+            case that Name tags have."
     )]
     host: Option<String>,
 
@@ -98,16 +98,16 @@ pub(super) struct Flags {
     /// The user on the target that --push-key is for
     #[arg(
         long, value_name = "USER", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true,
-        long_help = "The user on the target that --push-key is for. In ssh_config this is %r."
+        long_help = "The user on the target that --push-key is for. In ssh_config this is \"%r\", with the quotes."
     )]
     user: Option<String>,
 
     /// Say whether a connection would work, and what cures it
     #[arg(
         long, conflicts_with_all = ["wait", "list"],
-        long_help = "Walk the whole way of a connection, from the configuration to the first line of sshd, and say of \
-            each step that it works or what cures it. The session that is started is ended. The exit status is that of \
-            the first step that fails."
+        long_help = "Test each step of a connection, from the configuration to the first line of sshd, and say how to fix \
+            those that fail. It logs in nowhere and needs no SSH key; the session that is started is ended. At its end \
+            stands the ssh command to type next. The exit status is that of the first step that fails."
     )]
     check: bool,
 
@@ -126,8 +126,9 @@ pub(super) struct Flags {
         long, value_name = "HOST", num_args = 0.., hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
         conflicts_with_all = ["check", "port", "target"],
         long_help = "Print entries for ~/.ssh/config, or for a file that it includes: for each HOST, for all ids without one, \
-            and with --list for each node of the list, with its id, region and profile. They have the options that are given \
-            beside this one; what --user names becomes their User."
+            and with --list for each node of the list, with its region and profile: by its id, then by its name where no \
+            other node has it (a name with dots has .REGION behind it). They have the options that are given beside this \
+            one, and the User that --user names."
     )]
     print_ssh_config: Option<Vec<String>>,
 
@@ -269,7 +270,8 @@ pub(super) struct Flags {
         hide_short_help = true,
         long_help = "Log into this file, behind what is there, and not on stderr, which is ssh's terminal: the steps, or with -vv \
             everything. A PATH that does not begin with / or . is in the folder ~/.local/state/ssm-proxy (or your system's place \
-            for such files). A file of more than 10 MiB is renamed to PATH.old first."
+            for such files), which is made; any other folder must be there. A file of more than 10 MiB is renamed to \
+            PATH.old first."
     )]
     log_file: Option<PathBuf>,
 

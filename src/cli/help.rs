@@ -11,23 +11,30 @@ SET UP:
   In ~/.ssh/config:
 
       Host i-* mi-*
-          ProxyCommand ssm-proxy %h %p
+          ProxyCommand ssm-proxy -- \"%h\" %p
+          ServerAliveInterval 30
+          ServerAliveCountMax 20
 
   Then: ssh ec2-user@i-0123456789abcdef0
 
   For names in place of ids, list them there and write %n, which keeps their case:
 
       Host web-* build
-          ProxyCommand ssm-proxy %n %p
+          ProxyCommand ssm-proxy -- \"%n\" %p
 
-  A ProxyCommand that has 'aws ssm start-session' works with 'ssm-proxy' in its place.
+  Options go before the '--'. It and the quotes are needed: without them the names of files in
+  the current folder can become options. A ProxyCommand that has 'aws ssm start-session' works
+  with 'ssm-proxy' in place of these words; put quotes around its %h, too:
+
+          ProxyCommand ssm-proxy --target \"%h\" --parameters portNumber=%p
 
 WHEN IT DOES NOT WORK:
-  ssh -o ProxyCommand='ssm-proxy -vv %h %p' ec2-user@i-0123456789abcdef0   shows each step
-  ssm-proxy --check i-0123456789abcdef0                                    says what fails, and its cure
-  ssm-proxy --list                                                         shows the nodes
-  aws sts get-caller-identity                                              shows who you are to AWS
-  An error comes in two lines: what failed, and what to do next.
+  ssm-proxy --check i-0123456789abcdef0   says what fails, and its cure
+  ssm-proxy --list                        shows the nodes
+  aws sts get-caller-identity             shows who you are to AWS
+  To see each step: ssh -o ProxyCommand='ssm-proxy -vv -- \"%h\" %p' ec2-user@i-0123456789abcdef0
+  An error comes in two lines: what failed, and what to do next. Where ssh has ControlPersist,
+  which hides them, they are in a file that --check names.
 
   The target needs sshd, and an SSM Agent that is running and can reach Session Manager.
   You need, in IAM: ssm:StartSession on the instance and on the document;
@@ -37,7 +44,7 @@ WHEN IT DOES NOT WORK:
 
 EXIT STATUS:
    0  the session ended normally
-   1  the session broke
+   1  the session broke, not all is known to have arrived, or stdout cannot be written to
    2  the command line is wrong
   68  no such target, or several
   69  the target is not connected to Session Manager, or its port refuses connections

@@ -3,13 +3,15 @@
 //! It knows the API's names and types, as `--generate-cli-skeleton` shows them. What wins over them is for the flags to
 //! say.
 
-use std::fs;
-
 use serde_json::Value;
 use ssm_aws::expand_home;
 
 use super::Parameters;
 use crate::diagnostics::{Error, ExitStatus};
+use ssm_net::files;
+
+/// The largest file that is read, in bytes. A request of StartSession has some hundred.
+const MAX_FILE: usize = 1 << 20;
 
 /// What a skeleton has in place of a parameter. Left as it is, it is none.
 const PLACEHOLDER: &str = "KeyName";
@@ -71,7 +73,9 @@ fn parameters(value: &Value) -> Result<Parameters, String> {
 /// Status 78 if the file cannot be read.
 pub(super) fn text(value: String) -> Result<String, Error> {
     let Some(path) = value.strip_prefix("file://") else { return Ok(value) };
-    fs::read_to_string(expand_home(path)).map_err(|error| {
+    let file = expand_home(path);
+    let read = files::wait(move || files::read_text(&file, MAX_FILE));
+    read.and_then(|read| read).map_err(|error| {
         let hint = "name a file that can be read, as file://PATH, or give its content itself";
         Error::new(ExitStatus::Config, format!("{path} cannot be read: {error}"), hint)
     })

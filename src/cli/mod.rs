@@ -7,7 +7,9 @@ mod carried;
 mod flags;
 mod help;
 mod input;
+mod leftover;
 mod parameters;
+mod quoting;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -20,11 +22,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, ValueEnum};
+use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
 use ssm_aws::{Overrides, Tag};
 
 use self::flags::Flags;
-pub use self::parameters::Parameters;
+pub use self::{parameters::Parameters, quoting::Platform};
 use crate::{diagnostics::Error, public_key::KeySource, target::Node};
 
 /// A command line that makes sense: everything in it validated, every default filled in.
@@ -40,6 +42,8 @@ pub struct Invocation {
     pub log_file: Option<PathBuf>,
     /// Whether what goes to stderr is coloured.
     pub color: Color,
+    /// Whether `--` ends the options: then no host, and no file that it fits as a pattern, becomes one.
+    pub ends_options: bool,
 }
 
 /// What an invocation asks for.
@@ -47,8 +51,9 @@ pub struct Invocation {
 pub enum Action {
     /// To carry an SSH connection.
     Connect(Connection),
-    /// `--check`: to walk the way of a connection and say what fails on it.
-    Check(Connection),
+    /// `--check`: to walk the way of a connection and say what fails on it. The entry has what the command that comes next
+    /// takes from this line, if a line can hold it.
+    Check(Connection, Option<Entry>),
     /// `--list`: to show the managed nodes.
     List(Listing),
     /// `--print-ssh-config`: to show ssh_config's entries for these hosts, or for all ids.
@@ -116,12 +121,14 @@ pub struct Host {
 }
 
 /// What all entries have of the command line.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
-    /// Options for the connections, but for region and profile: words of a shell's line.
+    /// Options for the connections, but for region and profile: words of a ProxyCommand.
     pub options: Vec<String>,
     /// Who logs in.
     pub user: Option<String>,
+    /// How long the connections try to resume.
+    pub resume_timeout: Duration,
 }
 
 /// The values of `--output` that `--list` knows.
@@ -231,17 +238,17 @@ impl Invocation {
     /// [`Refusal::Target`] with status 68 for a HOST that is no target; [`Refusal::File`] with status 78 for a file that
     /// cannot be read.
     pub fn parse_from<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Result<Self, Refusal> {
-        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let args = leftover::without_command(args.into_iter().map(Into::into).collect());
+        let ends_options = args.iter().any(|arg| arg == "--");
         let mut command = command().color(Color::peek(&args));
+        if let Some(number) = leftover::number_of_wait(&args) {
+            let message = format!("--wait takes its number with '=': --wait={number}");
+            return Err(command.error(ErrorKind::ValueValidation, message).into());
+        }
         let matches = command.try_get_matches_from_mut(args)?;
         let flags = Flags::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        flags.into_invocation(&mut command, &matches)
+        flags.into_invocation(&mut command, &matches, ends_options)
     }
-}
-
-/// A word as a shell's line in an ssh_config has it. One that no line can hold is left out.
-pub fn quote(word: &str) -> String {
-    carried::quote(word).unwrap_or_default()
 }
 
 /// The command line's definition, for whoever makes pages and completions from it.

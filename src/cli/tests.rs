@@ -38,7 +38,13 @@ fn plain() -> Invocation {
         verbosity: Verbosity::Quiet,
         log_file: None,
         color: Color::Auto,
+        ends_options: false,
     }
+}
+
+/// What an entry has of a command line without options.
+fn no_options() -> Entry {
+    Entry { options: Vec::new(), user: None, resume_timeout: Duration::from_secs(600) }
 }
 
 fn connection(args: &[&str]) -> Connection {
@@ -141,6 +147,7 @@ fn every_option_arrives() {
         verbosity: Verbosity::Steps,
         log_file: Some("x.log".into()),
         color: Color::Off,
+        ends_options: false,
     };
     assert_eq!(invocation, expected);
 }
@@ -204,7 +211,8 @@ fn refuses_with_status_2() {
         (&["i-0", "--cli-input-json", "i-0"], "--cli-input-json: not JSON"),
         (&["i-0", "--cli-input-json", &long_reason], "--cli-input-json: Reason: 257 characters"),
         (&["i-0", "--cli-input-json", r#"{"Parameters":{"portNumber":["x"]}}"#], "must be one port"),
-        (&["i-0", "--parameters", "file:///nowhere.json"], "/nowhere.json cannot be read: No such file"),
+        (&["i-0", "--parameters", "file:///nowhere.json"], "/nowhere.json cannot be read: "),
+        (&["--wait", "30", "web"], "--wait takes its number with '=': --wait=30"),
         (&["--target", "i-0", "--list"], "cannot be used with"),
         (&["--list", "web", "22"], "cannot be used with"),
         (&["--list", "--wait"], "cannot be used with"),
@@ -226,12 +234,15 @@ fn no_arguments_show_the_short_help() {
 
 #[test]
 fn a_malformed_host_is_no_target() {
-    for host in ["ecs:web", "ec2-user@i-0"] {
+    for (host, message, hint) in [
+        ("ecs:web", "names no node", "give an instance id (i-0123456789abcdef0)"),
+        ("ec2-user@i-0", "is not an instance id or name", "leave out 'ec2-user@': ssh passes the user itself"),
+    ] {
         match parse(&[host]) {
             Err(Refusal::Target { host: named, error }) => {
                 assert_eq!(named, host);
-                assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, "names no node"));
-                assert!(error.hint.contains("i-0123456789abcdef0"));
+                assert_eq!((error.status, error.message.as_str()), (ExitStatus::NoTarget, message));
+                assert!(error.hint.starts_with(hint), "{error:?}");
             }
             other => panic!("{other:?}"),
         }
@@ -268,6 +279,32 @@ fn a_tag_stands_in_for_the_name() {
 }
 
 #[test]
+fn what_is_left_of_the_clis_command_changes_nothing() {
+    for words in [&["ssm", "start-session"][..], &["start-session"]] {
+        assert_eq!(parse(&[words, &["--target", "i-02573cafcfEXAMPLE"]].concat()).unwrap(), plain(), "{words:?}");
+    }
+    assert_eq!(connection(&["--", "start-session"]).node, Node::Alias(Alias::Name("start-session".to_owned())));
+}
+
+#[test]
+fn two_dashes_end_the_options() {
+    for (args, ends_options) in [
+        (&["i-0", "22"][..], false),
+        (&["--", "i-0", "22"], true),
+        (&["-v", "--wait=5", "--", "i-0", "22"], true),
+        (&["--wait", "--", "i-0"], true),
+    ] {
+        let invocation = parse(args).unwrap();
+        assert_eq!(invocation.ends_options, ends_options, "{args:?}");
+        assert!(matches!(invocation.action, Action::Connect(Connection { host, .. }) if host == "i-0"), "{args:?}");
+    }
+    assert_eq!(connection(&["--", "web", "2222"]).port, 2222);
+    assert!(
+        matches!(parse(&["--", "--push-key=x"]), Ok(Invocation { action: Action::Connect(c), .. }) if c.push_key.is_none())
+    );
+}
+
+#[test]
 fn waiting_takes_no_host_for_its_number() {
     for (args, seconds) in
         [(&["i-0"][..], 0), (&["--wait", "i-0", "22"], 120), (&["--wait=5", "i-0"], 5), (&["i-0", "--wait"], 120)]
@@ -277,11 +314,25 @@ fn waiting_takes_no_host_for_its_number() {
 }
 
 #[test]
+fn a_limit_of_0_is_none() {
+    let limits = |args: &[&str]| parse(&[args, &["i-0"]].concat()).unwrap().overrides.limits;
+    assert_eq!(limits(&["--cli-connect-timeout", "0"]), Limits { connect: Some(NO_LIMIT), read: None });
+    assert_eq!(limits(&["--cli-read-timeout", "0"]), Limits { connect: None, read: Some(NO_LIMIT) });
+}
+
+#[test]
 fn a_check_has_what_a_connection_has() {
-    let Action::Check(checked) = parse(&["--check", "--reason", "why", "web", "2222"]).unwrap().action else {
+    let line = ["--reason", "why", "--tag", "Role=web", "--user", "me", "web", "2222"];
+    let Action::Check(checked, entry) = parse(&[&["--check"], &line[..]].concat()).unwrap().action else {
         panic!("no check")
     };
-    assert_eq!(checked, connection(&["--reason", "why", "web", "2222"]));
+    assert_eq!(checked, connection(&line));
+    let options = ["--reason", "why"].map(str::to_owned).into();
+    assert_eq!(entry, Some(Entry { options, user: Some("me".to_owned()), ..no_options() }));
+    let Action::Check(_, entry) = parse(&["--check", "--reason", "two\nlines", "web"]).unwrap().action else {
+        panic!("no check")
+    };
+    assert_eq!(entry, None, "what comes next has no place for it");
 }
 
 #[test]
@@ -415,7 +466,7 @@ fn json_comes_from_a_file_too() {
     match parse(&["i-0", "--cli-input-json", &missing]) {
         Err(Refusal::File { flag: "--cli-input-json", error }) => {
             assert_eq!(error.status, ExitStatus::Config);
-            assert!(error.message.contains("missing.json cannot be read: No such file"), "{error:?}");
+            assert!(error.message.contains("missing.json cannot be read: "), "{error:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -494,7 +545,9 @@ fn entries_have_the_options_beside_them() {
         Action::SshConfig(hosts, entry) => (hosts, entry),
         action => panic!("{args:?}: {action:?}"),
     };
-    assert_eq!(entry(&["--print-ssh-config"]), (vec![], Entry::default()));
+    assert_eq!(entry(&["--print-ssh-config"]), (vec![], no_options()));
+    let (_, made) = entry(&["--print-ssh-config", "--resume-timeout", "7"]);
+    assert_eq!(made.resume_timeout, Duration::from_secs(7));
     let (hosts, made) = entry(&[
         "--print-ssh-config",
         "i-0abc",
@@ -516,11 +569,10 @@ fn entries_have_the_options_beside_them() {
     let host = |name: &str, is_id| Host { name: name.to_owned(), is_id };
     assert_eq!(hosts, [host("i-0abc", true), host("Web-1.eu-west-1", false)]);
     assert_eq!(made.user.as_deref(), Some("ubuntu"));
-    assert_eq!(
-        made.options.join(" "),
-        "--tag 'Role=web' '--wait=300' --push-key auto --reason \"it's 100%% me\" --no-credential-cache --verbose --verbose \
-         --user %r"
-    );
+    let quote = |word: &str| Platform::HERE.quote(word).unwrap();
+    let words = ["--tag", "Role=web", "--wait=300", "--push-key", "auto", "--reason", "it's 100% me"].map(quote);
+    let rest = ["--no-credential-cache", "--verbose", "--verbose", "--user", "\"%r\""].map(str::to_owned);
+    assert_eq!(made.options, [&words[..], &rest].concat());
     let (_, made) = entry(&["--print-ssh-config", "--push-key", "auto", "--user", "%r"]);
     assert_eq!(made.user, None);
 }
@@ -531,7 +583,7 @@ fn entries_are_of_hosts_that_are_targets_and_of_lists_with_one_filter() {
         panic!("no list")
     };
     assert_eq!(listing.filter.as_deref(), Some("web"));
-    assert_eq!(listing.entry, Some(Entry::default()), "tags say what is listed");
+    assert_eq!(listing.entry, Some(no_options()), "tags say what is listed");
     assert!(usage_error(&["--list", "web", "--print-ssh-config", "db"]).contains("--list takes one FILTER"));
     for flag in ["--reason", "--profile", "--region", "--user"] {
         let message = usage_error(&["--print-ssh-config", flag, "two\nlines"]);

@@ -5,65 +5,121 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fs,
+    path::PathBuf,
     time::{Instant, SystemTime},
 };
 
 use ssm_aws::{Aws, InstanceConnect, InstanceId, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest};
 use tokio::time::timeout;
 
-use super::{probe::Probe, sign_in::sign_in, steps::Steps};
+use super::{probe::Probe, sign_in::sign_in, ssh_config::proxy_command, steps::Steps};
 use crate::{
-    cli::{Connection, PushKey},
-    diagnostics::{Error, ExitStatus, NotConnected, human::age, tell},
+    cli::{Connection, Entry, Platform, PushKey},
+    diagnostics::{Error, ExitStatus, NotConnected, error_log, human::age, self_reported, tell},
     endpoints::signals::Signals,
-    lookup::Lookup,
+    lookup::{Found, Lookup},
     target::Node,
     tunnel,
 };
 
+/// Where ssh connects to unless it is told otherwise.
+const SSH_PORT: u16 = 22;
 /// The first agent that can carry SSH, by AWS's documentation.
 const SSH_AGENT: [u32; 4] = [2, 3, 672, 0];
 /// The first agent that acknowledges a message again when it comes again. Older ones work, but a lost acknowledgement
 /// costs them seconds.
 const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 
-/// Walks the way, and returns the status of the first step that failed.
-pub async fn check(overrides: &Overrides, connection: &Connection) -> ExitStatus {
+/// Walks the way, and returns the status of the first step that failed. If none did, the command that comes next is
+/// shown; `entry` is what it has of this command line.
+///
+/// # Errors
+/// A stdout that cannot be written to.
+pub async fn check(
+    overrides: &Overrides,
+    connection: &Connection,
+    entry: Option<&Entry>,
+    signals: &mut Signals,
+) -> Result<ExitStatus, Error> {
     let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
-    let walk = Walk { connection, steps: &steps, started: RefCell::default(), ended: Cell::new(false) };
-    let Some(aws) = walk.configuration(overrides).await else { return steps.status() };
-    let sessions = Sessions::new(&aws);
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(cause) => {
-            let hint = "check the limits on open files and processes";
-            let error = Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), hint);
-            steps.failed("signals", &error);
-            return steps.status();
+    let id = walk(overrides, connection, &steps, signals).await;
+    error_log(&steps);
+    if let (Ok(ExitStatus::Ended), Some(id), Some(entry)) = (steps.status(), id, entry)
+        && let Some(command) = next_command(overrides, entry, connection.port, &id)
+    {
+        steps.next(
+            &command,
+            "\"Permission denied (publickey)\" is then about the user or the key: USER@ before the id names the user, \
+             whose authorized_keys there must have your public key, unless --push-key brings it",
+        );
+    }
+    steps.status()
+}
+
+/// Walks the way, as far as it is passable, and gives the node's id if it has become known.
+async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps, signals: &mut Signals) -> Option<String> {
+    let walk = Walk::new(connection, steps);
+    let ended = |signal| {
+        let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
+        steps.failed("check", &error);
+    };
+    let aws = match signals.unless_ended(walk.configuration(overrides), checking).await {
+        Ok(aws) => aws?,
+        Err(signal) => {
+            ended(signal);
+            return None;
         }
     };
-    tokio::select! {
-        () = walk.rest(&aws, &sessions) => {}
-        signal = signals.end(|| tell("checking")) => {
-            let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
-            steps.failed("check", &error);
-        }
+    let sessions = Sessions::new(&aws);
+    if let Err(signal) = signals.unless_ended(walk.rest(&aws, &sessions), checking).await {
+        ended(signal);
     }
     walk.end(&sessions).await;
-    steps.status()
+    walk.id.take()
+}
+
+/// Names the file of what was told where nobody saw it, if there is one.
+fn error_log(steps: &Steps) {
+    let written = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+    if let Some((path, written)) = error_log::path().and_then(|path| written(&path).map(|time| (path, time))) {
+        let age = age(SystemTime::now(), written);
+        let why = "has what was told while stderr was /dev/null, as ControlPersist makes it";
+        steps.skipped("error log", &format!("{} {why}, {age} ago at last", path.display()));
+    }
+}
+
+/// The login that goes the way which was checked, as one types it, if a line can hold it.
+fn next_command(overrides: &Overrides, entry: &Entry, port: u16, id: &str) -> Option<String> {
+    let option = Platform::HERE.quote_typed(&format!("ProxyCommand={}", proxy_command(overrides, entry)))?;
+    let port = if port == SSH_PORT { String::new() } else { format!("-p {port} ") };
+    let user = entry.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+    let host = Platform::HERE.quote_typed(&format!("{user}{id}"))?;
+    Some(format!("ssh -o {option} {port}{host}"))
+}
+
+fn checking() {
+    tell("checking");
 }
 
 /// One walk.
 struct Walk<'a> {
     connection: &'a Connection,
     steps: &'a Steps,
+    /// The node's id, once it is known.
+    id: RefCell<Option<String>>,
     /// The session that has been started.
     started: RefCell<Option<String>>,
     /// Whether the agent has ended it.
     ended: Cell<bool>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(connection: &'a Connection, steps: &'a Steps) -> Self {
+        let (id, started, ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
+        Self { connection, steps, id, started, ended }
+    }
+
     async fn configuration(&self, overrides: &Overrides) -> Option<Aws> {
         let aws = self.steps.take("configuration", Aws::load(overrides).await)?;
         let endpoint = aws.endpoint_override.as_ref().map(|url| format!(", endpoint {url}")).unwrap_or_default();
@@ -77,13 +133,15 @@ impl Walk<'_> {
             return;
         }
         let Some(id) = self.node(aws).await else { return };
+        self.id.replace(Some(id.clone()));
         if let Some(push_key) = &self.connection.push_key {
             self.key(aws, &id, push_key).await;
         }
         let Some(session) = self.session(sessions, &id).await else { return };
-        if let Some(mut probe) = self.channel(aws, sessions, &session).await {
+        let session_id = session.id.clone();
+        if let Some(mut probe) = self.channel(aws, sessions, session).await {
             if self.sshd(&mut probe).await.is_some() {
-                self.resume(sessions, &session).await;
+                self.resume(sessions, &session_id).await;
             }
             self.ended.set(probe.end().await);
         }
@@ -106,8 +164,11 @@ impl Walk<'_> {
         let lookup = Lookup::new(aws);
         let id = match &self.connection.node {
             Node::Alias(alias) => {
-                let node = lookup.find(alias).await.map_err(|not_found| not_found.error);
-                let node = self.steps.take("node", node)?;
+                let found = lookup.find(alias).await.map_err(|not_found| not_found.error);
+                let Found { node, by } = self.steps.take("node", found)?;
+                if let Some(name) = by.reported() {
+                    self.steps.skipped("name", &self_reported(&node.id, name));
+                }
                 self.known_node(aws, &node);
                 return Some(node.id);
             }
@@ -157,6 +218,8 @@ impl Walk<'_> {
                 );
                 self.steps.failed("agent", &Error::new(ExitStatus::Unavailable, message, hint));
             }
+            // The version is what the agent said when it was last there.
+            _ if node.ping != Ping::Online => self.steps.skipped("agent", &format!("version {text}, not connected")),
             Some(version) if version < GOOD_AGENT => {
                 let text = format!("version {text}; from 3.2.1041.0 on agents recover faster from lost messages");
                 self.steps.passed("agent", &text);
@@ -190,19 +253,20 @@ impl Walk<'_> {
         Some(session)
     }
 
-    async fn channel(&self, aws: &Aws, sessions: &Sessions, session: &Session) -> Option<Probe> {
+    async fn channel<'b>(&self, aws: &'b Aws, sessions: &Sessions, session: Session) -> Option<Probe<'b>> {
         let begun = Instant::now();
-        let gateway = self.steps.take("data channel", tunnel::open(aws, sessions, session).await)?;
+        let limit = self.connection.connect_timeout;
+        let mut probe = Probe::new(aws, sessions, session, self.connection.port, limit);
+        self.steps.take("data channel", probe.connection(limit).await)?;
         let upgrade = if aws.signs() { "signed" } else { "unsigned" };
         self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
         let begun = Instant::now();
-        let mut probe = Probe::new(gateway);
-        let agent = self.steps.take("handshake", probe.handshake(self.connection.connect_timeout).await)?;
+        let agent = self.steps.take("handshake", probe.handshake(limit).await)?;
         self.steps.passed_in("handshake", &format!("complete, by agent {agent}"), begun);
         Some(probe)
     }
 
-    async fn sshd(&self, probe: &mut Probe) -> Option<()> {
+    async fn sshd(&self, probe: &mut Probe<'_>) -> Option<()> {
         let begun = Instant::now();
         let banner = self.steps.take("sshd", probe.banner().await)?;
         self.steps.passed_in("sshd", &banner, begun);
@@ -210,8 +274,8 @@ impl Walk<'_> {
     }
 
     /// Whether a connection that is lost would be resumed.
-    async fn resume(&self, sessions: &Sessions, session: &Session) {
-        match self.steps.take("resume", sessions.resume(&session.id).await) {
+    async fn resume(&self, sessions: &Sessions, session_id: &str) {
+        match self.steps.take("resume", sessions.resume(session_id).await) {
             Some(Some(_)) => self.steps.passed("resume", "the session would survive the loss of its connection"),
             Some(None) => self.steps.skipped("resume", "the session is over already"),
             None => {}

@@ -12,8 +12,9 @@ use tokio::{sync::Notify, time::timeout};
 use super::{sign_in::sign_in, waiting::Waiting};
 use crate::{
     cli::{Connection, PushKey},
-    diagnostics::{Error, NotConnected},
-    lookup::{Lookup, NotFound},
+    diagnostics::{Error, ExitStatus, NotConnected, self_reported, tell},
+    endpoints::signals::Signals,
+    lookup::{KnownBy, Lookup, NotFound},
     target::{Alias, Node},
     tunnel,
 };
@@ -26,8 +27,14 @@ const EXPLANATION: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Says what failed, and has ended the session if it was started.
-pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
-    sign_in(aws).await?;
+pub async fn connect(aws: &Aws, connection: &Connection, signals: &mut Signals) -> Result<(), Error> {
+    match signals.unless_ended(sign_in(aws), || tell("waiting for credentials")).await {
+        Ok(signed_in) => signed_in?,
+        Err(signal) => {
+            let message = format!("{signal} came before there were credentials");
+            return Err(Error::new(ExitStatus::TryAgain, message, "connect again"));
+        }
+    }
     let hurry = Notify::new();
     let starter = Starter {
         sessions: Sessions::new(aws),
@@ -36,16 +43,22 @@ pub async fn connect(aws: &Aws, connection: &Connection) -> Result<(), Error> {
         aws,
         connection,
     };
-    let settings = tunnel::Settings {
-        connect_timeout: connection.wait + connection.connect_timeout,
-        resume_timeout: connection.resume_timeout,
-        paced: connection.paced,
-    };
-    let result = tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, &settings).await;
+    let result =
+        tunnel::run(aws, &starter.sessions, starter.start(&hurry), &hurry, signals, &settings(connection)).await;
     if let Some(session_id) = starter.unclaimed.take() {
         tunnel::end_by_api(&starter.sessions, &session_id).await;
     }
     result
+}
+
+/// What a session for this connection is to be told.
+pub(super) fn settings(connection: &Connection) -> tunnel::Settings {
+    tunnel::Settings {
+        port: connection.port,
+        connect_timeout: connection.wait + connection.connect_timeout,
+        resume_timeout: connection.resume_timeout,
+        paced: connection.paced,
+    }
 }
 
 /// Starts the session.
@@ -136,17 +149,26 @@ impl Starter<'_> {
 
     /// Tries the id that the name led to a moment ago, and asks for the name if that is not connected any more.
     async fn attempt_alias(&self, alias: &Alias, pushing: Option<&Pushing<'_>>) -> Result<Session, Failure> {
-        if let Some(id) = self.lookup().recall(alias) {
+        if let Some((id, by)) = self.lookup().recall(alias) {
             tracing::info!(%alias, id, "looked up a moment ago");
-            match self.ask(Found { id, node: None }, pushing).await {
+            match self.ask(Found { id: id.clone(), node: None }, pushing).await {
                 Err(Failure { away: Some(_), .. }) => self.lookup().forget(alias),
-                settled => return settled,
+                settled => return settled.inspect(|_| self.tell_of(&id, by)),
             }
         }
-        let node = self.lookup().find(alias).await?;
-        let session = self.ask(Found { id: node.id.clone(), node: Some(node.clone()) }, pushing).await?;
-        self.lookup().remember(alias, &node.id);
+        let found = self.lookup().find(alias).await?;
+        let (id, node) = (found.node.id.clone(), Some(found.node.clone()));
+        let session = self.ask(Found { id, node }, pushing).await?;
+        self.tell_of(&found.node.id, found.by);
+        self.lookup().remember(alias, &found);
         Ok(session)
+    }
+
+    /// Says which node was taken, if it was taken by what it says of itself.
+    fn tell_of(&self, id: &str, by: KnownBy) {
+        if let Some(name) = by.reported() {
+            tell(&format!("{}: {}", self.connection.host, self_reported(id, name)));
+        }
     }
 
     /// Asks for a session, and pushes the key meanwhile: both have to be there before the first byte of SSH.

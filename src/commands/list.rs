@@ -2,17 +2,17 @@
 //!
 //! No ProxyCommand is run with `--list`, so stdout is free for it.
 
-use std::time::SystemTime;
+use std::{fmt::Write, time::SystemTime};
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::Serialize;
 
-use ssm_aws::{Aws, Filter, Inventory, ManagedNode};
+use ssm_aws::{Aws, Filter, Inventory, List, ManagedNode};
 
 use super::{print::print, sign_in::sign_in, ssh_config::of_nodes};
 use crate::{
     cli::{Listing, Output},
-    diagnostics::{Error, ExitStatus, human::age, printable, tell},
+    diagnostics::{Error, ExitStatus, human::age, is_shown, printable, tell},
 };
 
 /// Shows the nodes that the listing asks for.
@@ -22,7 +22,14 @@ use crate::{
 pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
     sign_in(aws).await?;
     let filter = if listing.tags.is_empty() { Filter::All } else { Filter::Tags(&listing.tags) };
-    let mut nodes = Inventory::new(aws).all(filter).await?;
+    let List { mut nodes, is_whole } = Inventory::new(aws).all(filter).await?;
+    if !is_whole {
+        tell(&format!(
+            "there are more managed nodes in {} than the first {}; --tag asks for fewer",
+            aws.region,
+            nodes.len()
+        ));
+    }
     if let Some(part) = &listing.filter {
         nodes.retain(|node| has(node, part));
     }
@@ -38,7 +45,7 @@ pub async fn list(aws: &Aws, listing: &Listing) -> Result<(), Error> {
         (None, Output::Table) => table(&nodes, SystemTime::now()),
         (None, Output::Json) => json(&nodes)?,
     };
-    print(&text)
+    print(text).await
 }
 
 /// Whether `part` is in something that the list shows, or in another name of the node, in whatever case.
@@ -133,5 +140,36 @@ fn json(nodes: &[ManagedNode]) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(&entries).map_err(|error| {
         Error::new(ExitStatus::Broken, format!("the list cannot be written as JSON: {error}"), "report this as a bug")
     })?;
-    Ok(text + "\n")
+    Ok(escaped(&text) + "\n")
+}
+
+/// The same JSON, with what plays with a terminal written as escapes. Such characters stand in its strings alone.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || is_shown(c) {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // A String takes all that is written to it.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_decodes_to_the_same_text_without_what_plays_with_terminals() {
+        let text = "é שלום 日本 \u{9b}2J \u{7f}\u{202e}dorp\u{2069} \u{1b}[0m\t\n\u{1f600}";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let escaped = escaped(&json);
+        assert_eq!(serde_json::from_str::<[String; 1]>(&escaped).unwrap(), [text]);
+        assert!(escaped.contains(r"\u009b2J \u007f\u202edorp\u2069"), "{escaped}");
+        assert!(escaped.contains("é שלום 日本") && escaped.chars().all(|c| c == '\n' || is_shown(c)), "{escaped}");
+    }
 }

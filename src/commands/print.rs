@@ -1,18 +1,21 @@
 //! To write on stdout, for the commands that no ProxyCommand is: it belongs to SSH otherwise.
 
-use std::io::{self, Write};
+use crate::{
+    diagnostics::Error,
+    endpoints::stdio::{is_reader_gone, write_all},
+};
 
-use crate::diagnostics::{Error, ExitStatus};
-
-/// Writes all of `text`.
+/// Writes all of `text`. May be dropped at any time: a reader that takes nothing holds up nobody but itself.
 ///
 /// # Errors
 /// A stdout that cannot be written to; a reader that has seen enough is none.
-pub(super) fn print(text: &str) -> Result<(), Error> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ExitStatus::Broken, format!("cannot write: {cause}"), "check where stdout goes"))
-        }
-        _ => Ok(()),
-    }
+pub(super) async fn print(text: String) -> Result<(), Error> {
+    // Only a panic would keep it from its answer, and it has none.
+    let written = tokio::task::spawn_blocking(move || write_all(text.as_bytes())).await.unwrap_or(Ok(()));
+    written.or_else(excused)
+}
+
+/// A reader that has seen enough is no error.
+pub(super) fn excused(cause: std::io::Error) -> Result<(), Error> {
+    if is_reader_gone(&cause) { Ok(()) } else { Err(Error::unwritable(&cause)) }
 }

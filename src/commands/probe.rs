@@ -1,18 +1,14 @@
-//! A session that is only looked at: handshake, the first line of sshd, and the end.
+//! A session that is only looked at: connection, handshake, the first line of sshd, and the end.
 //!
-//! It drives a channel over a gateway by the channel's contract, without stdin and stdout. It never resumes: a
-//! connection that is lost is what the look was for.
+//! It never connects a second time: a connection that fails or is lost is what the look was for.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use ssm_aws::{Aws, Session as Started, Sessions};
+use ssm_session::{Closed, Event, Options, Session};
 use tokio::time::timeout_at;
 
-use crate::{
-    diagnostics::{Error, ExitStatus, tell},
-    tunnel,
-};
-use ssm_channel::{Channel, Config, Ending, Event};
-use ssm_gateway::{Gateway, Progress};
+use crate::diagnostics::{Error, ExitStatus, session as words, tell};
 
 /// How long sshd may take for its first line. It sends it as soon as it is connected to.
 const BANNER: Duration = Duration::from_secs(10);
@@ -22,9 +18,11 @@ const BANNER_BYTES: usize = 64 << 10;
 const END: Duration = Duration::from_secs(2);
 
 /// A session that is looked at.
-pub(super) struct Probe {
-    gateway: Box<Gateway>,
-    channel: Channel,
+pub(super) struct Probe<'a> {
+    aws: &'a Aws,
+    port: u16,
+    session: Session,
+    connected: bool,
     /// The agent's version, once the handshake is complete.
     agent: Option<String>,
     output: Vec<u8>,
@@ -33,18 +31,23 @@ pub(super) struct Probe {
     failure: Option<Error>,
 }
 
-impl Probe {
-    /// A look by way of `gateway`.
-    pub(super) fn new(gateway: Box<Gateway>) -> Self {
-        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let config = Config {
-            unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
-            seed: fastrand::u64(..),
-            paced: true,
-        };
-        let mut channel = Channel::new(config, Instant::now());
-        channel.transport_up();
-        Self { gateway, channel, agent: None, output: Vec::new(), ended: false, failure: None }
+impl<'a> Probe<'a> {
+    /// A look at what is on `port`, with `limit` for the connection and the handshake each.
+    pub(super) fn new(aws: &'a Aws, sessions: &Sessions, started: Started, port: u16, limit: Duration) -> Self {
+        let options = Options { connect_timeout: limit * 2, resume_timeout: Duration::ZERO, paced: true };
+        let session = Session::adopt(aws, sessions, started.id, started.stream, None, options);
+        Self { aws, port, session, connected: false, agent: None, output: Vec::new(), ended: false, failure: None }
+    }
+
+    /// Waits for the connection.
+    pub(super) async fn connection(&mut self, limit: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + limit;
+        while !self.connected {
+            if !self.turn(deadline).await? {
+                return Err(words::not_connected(limit, None));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the handshake; gives the agent's version.
@@ -77,10 +80,10 @@ impl Probe {
     /// Ends the session by the terminate flag, and says whether the agent has acknowledged that.
     pub(super) async fn end(mut self) -> bool {
         let deadline = Instant::now() + END;
-        self.channel.finish(Ending::AtOnce);
+        self.session.finish();
         // An error here is the connection's or the session's end, and there is nothing more to be had from it.
         while !self.ended && self.turn(deadline).await.unwrap_or(false) {}
-        self.gateway.close().await;
+        self.session.close().await;
         self.ended
     }
 
@@ -89,52 +92,52 @@ impl Probe {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
-        let now = Instant::now();
-        if deadline <= now {
-            return Ok(false);
-        }
-        self.channel.handle_timeout(now);
-        if !self.gateway.is_flushing() {
-            while let Some(frame) = self.channel.poll_frame(now) {
-                self.gateway.feed(frame);
-            }
-        }
-        let wake = self.channel.poll_timeout(now).map_or(deadline, |wake| wake.min(deadline));
-        match timeout_at(wake.into(), self.gateway.progress(true)).await {
-            Err(_) | Ok(Progress::Flushed | Progress::Alive) => {}
-            Ok(Progress::Frame(frame)) => {
-                if let Err(ignored) = self.channel.handle_frame(Instant::now(), &frame) {
-                    tracing::debug!(bytes = frame.len(), "ignored {ignored}");
-                }
-            }
-            Ok(Progress::Lost(loss)) => {
-                let message = format!("the connection is lost: {loss}");
-                return Err(Error::new(ExitStatus::TryAgain, message, "check the network, and check again"));
-            }
-        }
-        while let Some(bytes) = self.channel.poll_output() {
-            self.output.extend_from_slice(&bytes);
-        }
-        while let Some(event) = self.channel.poll_event() {
-            self.heed(event);
+        match timeout_at(deadline.into(), self.session.next()).await {
+            Ok(event) => self.handle(event),
+            Err(_) => return Ok(false),
         }
         Ok(true)
     }
 
-    fn heed(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         let failure = match event {
+            Event::Connected => return self.connected = true,
             Event::Ready { agent_version } => return self.agent = Some(agent_version),
-            Event::CustomerMessage(text) => return tell(&text),
-            Event::Ended => return self.ended = true,
-            Event::Closed { .. } if self.channel.has_sent_flag() => return self.ended = true,
-            Event::Stalled => return,
-            Event::PortRefused => tunnel::port_refused(""),
-            Event::Unsupported(why) => tunnel::unsupported(why),
-            Event::Closed { .. } if !self.output.is_empty() => not_sshd(&self.output),
-            Event::Closed { output } if self.agent.is_some() => tunnel::port_refused(&output),
-            Event::Closed { output } => tunnel::closed_early(&output),
+            Event::Output(bytes) => return self.output.extend_from_slice(&bytes),
+            Event::Notice(text) => return tell(&text),
+            Event::Terminated => return self.ended = true,
+            Event::Writable => return,
+            Event::Retrying { error, .. } => words::connect(&error, self.aws),
+            Event::Lost(loss) => {
+                let message = format!("the connection is lost: {loss}");
+                Error::new(ExitStatus::TryAgain, message, "check the network, and check again")
+            }
+            Event::PortRefused => words::port_refused(self.port, ""),
+            Event::Unsupported(why) => words::unsupported(why),
+            Event::Closed(why) => match self.closed(why) {
+                Some(failure) => failure,
+                None => return self.ended = true,
+            },
         };
         self.failure.get_or_insert(failure);
+    }
+
+    /// Why nothing more comes; nothing if that was wanted.
+    fn closed(&self, why: Closed) -> Option<Error> {
+        Some(match why {
+            _ if self.session.channel().has_sent_flag() => return None,
+            Closed::ByService { .. } if !self.output.is_empty() => not_sshd(&self.output),
+            Closed::ByService { output } if self.agent.is_some() => words::port_refused(self.port, &output),
+            Closed::ByService { output } => words::closed_early(&output),
+            Closed::Failed(error) => words::connect(&error, self.aws),
+            Closed::Lost(loss) => words::lost(&loss),
+            Closed::WhileAway => words::over_while_away(),
+            Closed::PayloadRefused => words::payload_refused(),
+            Closed::NotConnected(error) | Closed::NotResumed(error) => {
+                let failed = error.map(|error| words::connect(&error, self.aws));
+                words::not_connected_before("the time was over", failed)
+            }
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 use ssm_aws::{Aws, MfaAnswer, MfaPrompt};
 
 use crate::{
-    diagnostics::{Error, ExitStatus, human::Time, tell},
-    endpoints::{signals::Signals, terminal},
+    diagnostics::{Error, human::Time},
+    endpoints::terminal,
 };
 
 /// The prompt for an MFA code: the controlling terminal.
@@ -22,29 +22,12 @@ impl MfaPrompt for Terminal {
 /// it.
 ///
 /// # Errors
-/// Those of [`Aws::sign_in`], and a signal that came first.
+/// Those of [`Aws::sign_in`].
 pub(super) async fn sign_in(aws: &Aws) -> Result<(), Error> {
     let begun = Instant::now();
-    tokio::select! {
-        biased;
-        signed_in = aws.sign_in(&Terminal) => {
-            signed_in?;
-            if aws.signs() {
-                tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
-            }
-            Ok(())
-        }
-        // Not started if there are credentials at once, as there mostly are.
-        signal = first_signal() => {
-            let message = format!("{} came before there were credentials", signal?);
-            Err(Error::new(ExitStatus::TryAgain, message, "connect again"))
-        }
+    aws.sign_in(&Terminal).await?;
+    if aws.signs() {
+        tracing::info!(took = %Time(begun.elapsed()), profile = aws.profile(), "credentials found");
     }
-}
-
-async fn first_signal() -> Result<&'static str, Error> {
-    let mut signals = Signals::listen().map_err(|cause| {
-        Error::new(ExitStatus::Broken, format!("cannot listen for signals: {cause}"), "check the limit on open files")
-    })?;
-    Ok(signals.end(|| tell("waiting for credentials")).await)
+    Ok(())
 }

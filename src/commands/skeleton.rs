@@ -28,9 +28,10 @@ const OUTPUT: &str = r#"{
 ///
 /// # Errors
 /// A stdout that cannot be written to.
-pub fn skeleton(skeleton: Skeleton) -> Result<(), Error> {
-    print(match skeleton {
+pub async fn skeleton(skeleton: Skeleton) -> Result<(), Error> {
+    let text = match skeleton {
         Skeleton::Input => INPUT,
         Skeleton::Output => OUTPUT,
-    })
+    };
+    print(text.to_owned()).await
 }

@@ -1,14 +1,18 @@
-//! The lines of `--check`: a tick or a cross for each step, the cure below the cross, and the status of the first one.
+//! The lines of `--check`: a tick or a cross for each step, the cure below the cross, what to type next, and the status of
+//! the first cross.
 //!
 //! It must not know what the steps do.
 
 use std::{
-    cell::Cell,
-    io::{self, Write},
+    cell::{Cell, RefCell},
     time::Instant,
 };
 
-use crate::diagnostics::{Error, ExitStatus, printable};
+use super::print::excused;
+use crate::{
+    diagnostics::{Error, ExitStatus, printable},
+    endpoints::stdio::write_all,
+};
 
 /// Wide enough for the longest name of a step, "configuration", and two spaces.
 const NAME_WIDTH: usize = 15;
@@ -17,33 +21,39 @@ const NAME_WIDTH: usize = 15;
 #[derive(Debug)]
 pub(super) struct Steps {
     first: Cell<ExitStatus>,
+    /// Why nobody can read the lines.
+    unwritable: RefCell<Option<Error>>,
 }
 
 impl Steps {
     /// Begins with a line that says what is checked.
     pub(super) fn start(what: &str) -> Self {
-        say(&format!("ssm-proxy {}: {}", env!("CARGO_PKG_VERSION"), printable(what)));
-        Self { first: Cell::new(ExitStatus::Ended) }
+        let steps = Self { first: Cell::new(ExitStatus::Ended), unwritable: RefCell::default() };
+        steps.say(&format!("ssm-proxy {}: {}", env!("CARGO_PKG_VERSION"), printable(what)));
+        steps
     }
 
     /// The status of the first step that failed; 0 if none did.
-    pub(super) fn status(&self) -> ExitStatus {
-        self.first.get()
+    ///
+    /// # Errors
+    /// A stdout that the lines could not be written to; a reader that has seen enough is none.
+    pub(super) fn status(&self) -> Result<ExitStatus, Error> {
+        self.unwritable.borrow().clone().map_or(Ok(self.first.get()), Err)
     }
 
     /// A step that works.
     pub(super) fn passed(&self, name: &str, text: &str) {
-        line('✓', name, text);
+        self.line('✓', name, text);
     }
 
     /// A step that works, and has taken the time since `begun`.
     pub(super) fn passed_in(&self, name: &str, text: &str, begun: Instant) {
-        line('✓', name, &format!("{text} ({} ms)", begun.elapsed().as_millis()));
+        self.line('✓', name, &format!("{text} ({} ms)", begun.elapsed().as_millis()));
     }
 
     /// A step that is not taken, which is no failure.
     pub(super) fn skipped(&self, name: &str, text: &str) {
-        line('-', name, text);
+        self.line('-', name, text);
     }
 
     /// A step that does not work, and what to do about it.
@@ -51,21 +61,28 @@ impl Steps {
         if self.first.get() == ExitStatus::Ended {
             self.first.set(error.status);
         }
-        line('✗', name, &error.message);
-        line(' ', "", &format!("hint: {}", error.hint));
+        self.line('✗', name, &error.message);
+        self.line(' ', "", &format!("hint: {}", error.hint));
+    }
+
+    /// What to type after the last step, and what may come of it.
+    pub(super) fn next(&self, command: &str, text: &str) {
+        self.line('→', "next", command);
+        self.line(' ', "", text);
     }
 
     /// What a step brought, or its failure.
     pub(super) fn take<T>(&self, name: &str, result: Result<T, impl Into<Error>>) -> Option<T> {
         result.map_err(|error| self.failed(name, &error.into())).ok()
     }
-}
 
-fn line(mark: char, name: &str, text: &str) {
-    say(&format!("{mark} {name:NAME_WIDTH$}{}", printable(text)));
-}
+    fn line(&self, mark: char, name: &str, text: &str) {
+        self.say(&format!("{mark} {name:NAME_WIDTH$}{}", printable(text)));
+    }
 
-fn say(line: &str) {
-    // A reader that is gone has seen enough; the status still tells.
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    fn say(&self, line: &str) {
+        if let Err(error) = write_all(format!("{line}\n").as_bytes()).or_else(excused) {
+            self.unwritable.replace(Some(error));
+        }
+    }
 }

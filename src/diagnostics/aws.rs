@@ -68,6 +68,10 @@ pub fn api(error: &ApiError) -> Error {
         ApiFailure::Incomplete { .. } => {
             say(ExitStatus::TryAgain, "try again; with --endpoint-url, check that it is Session Manager's")
         }
+        ApiFailure::Late { .. } => {
+            say(ExitStatus::TryAgain, "try again in a moment; an instance id in place of a name needs no look-up")
+        }
+        ApiFailure::Endless { .. } => say(ExitStatus::TryAgain, "try again; check --endpoint-url"),
         ApiFailure::Unsendable(_) => say(ExitStatus::Config, "check --region and --endpoint-url"),
         ApiFailure::Refused(refusal) => refused(error, refusal),
     }

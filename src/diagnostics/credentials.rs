@@ -16,6 +16,13 @@ pub fn sign_in(error: &SignInError) -> Error {
         SignInError::Chain(error) => say(chain(error)),
         SignInError::HalfKeyPair(half) => half_key_pair(half),
         SignInError::Unreachable(_) => say("check the network; behind a proxy, set HTTPS_PROXY".to_owned()),
+        SignInError::ContainerUnreachable { setting, .. } => {
+            say(format!("check {setting}, and whether its server runs"))
+        }
+        SignInError::MetadataUnreachable(_) => {
+            say("credential_source = Ec2InstanceMetadata needs an EC2 instance that has its metadata service on"
+                .to_owned())
+        }
         SignInError::Nothing { login, .. } | SignInError::Late { login, .. } | SignInError::Refused { login, .. } => {
             say(renewal(login))
         }
@@ -32,6 +39,7 @@ pub fn sign_in(error: &SignInError) -> Error {
         }
         SignInError::MfaRefused { .. } => say("wait for the next code, then connect again: each works once".to_owned()),
         SignInError::MfaNone { .. } => say("connect again, and type the code".to_owned()),
+        SignInError::MfaNotDigits { .. } => say("connect again, and type the code as the device shows it".to_owned()),
         SignInError::MfaLater { profile } => {
             let message = format!("profile {profile} wants an MFA code again, and the terminal is in use");
             let hint = format!(
@@ -146,9 +154,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_code_is_typed_again() {
+        let error = sign_in(&SignInError::MfaNotDigits { profile: "mfa".to_owned() });
+        assert_eq!(error.status, ExitStatus::Denied);
+        assert_eq!(error.message, "profile mfa: an MFA code has digits alone");
+        assert_eq!(error.hint, "connect again, and type the code as the device shows it");
+    }
+
+    #[test]
     fn what_the_files_say_is_78_and_what_the_network_does_is_75() {
         let chain = ChainError::NoSource { profile: "none".to_owned() };
         assert_eq!(sign_in(&chain.into()).status, ExitStatus::Config);
-        assert_eq!(sign_in(&SignInError::Unreachable("x".to_owned())).status, ExitStatus::TryAgain);
+        for error in [
+            SignInError::Unreachable("x".to_owned()),
+            SignInError::ContainerUnreachable { setting: "X", what: "x".to_owned() },
+            SignInError::MetadataUnreachable("x".to_owned()),
+        ] {
+            assert_eq!(sign_in(&error).status, ExitStatus::TryAgain);
+        }
     }
 }

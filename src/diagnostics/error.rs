@@ -1,5 +1,6 @@
 //! An error in the words that a user reads, and the exit status that goes with it.
 
+use std::io;
 use std::process::ExitCode;
 
 /// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
@@ -47,5 +48,17 @@ impl Error {
     /// An error with its exit status, what failed, and what to do next.
     pub fn new(status: ExitStatus, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status, message: message.into(), hint: hint.into() }
+    }
+
+    /// A stdout that cannot be written to, for a reason other than a reader that is gone.
+    pub fn unwritable(cause: &io::Error) -> Self {
+        let hint = "check where stdout goes: the space left there, and whether it is open for writing";
+        Self::new(ExitStatus::Broken, format!("stdout cannot be written to: {cause}"), hint)
+    }
+
+    /// The same as the reason for `what`.
+    #[must_use]
+    pub fn after(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
     }
 }

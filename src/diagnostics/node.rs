@@ -54,6 +54,19 @@ fn similar(name: &str, seen: &[ManagedNode]) -> Vec<String> {
     names.into_iter().take(NAMES_OFFERED).map(|(_, name, id)| format!("{name} ({id})")).collect()
 }
 
+/// What the user should know of a node that was found by a name that it gives itself, its `computer name` or `address`:
+/// any machine of the account can say the same.
+pub fn self_reported(id: &str, name: &str) -> String {
+    format!("{id}, by the {name} that it reports; an id or a Name tag would be certain")
+}
+
+/// The list goes on after all pages that are followed.
+pub fn too_many(region: &str) -> Error {
+    let message = format!("there are too many managed nodes in {region} to find this one among them");
+    let hint = "give its id, or --tag KEY=VALUE with a tag that it has";
+    Error::new(ExitStatus::NoTarget, message, hint)
+}
+
 /// Several nodes fit equally well.
 pub fn ambiguous(region: &str, nodes: &[ManagedNode]) -> Error {
     let mut texts: Vec<String> = nodes.iter().take(NODES_LISTED).map(in_a_list).collect();

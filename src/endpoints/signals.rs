@@ -1,15 +1,20 @@
-//! The signals that end a session: SIGHUP, which OpenSSH sends its ProxyCommand, SIGTERM and SIGINT. And those that ask
-//! how it is: SIGUSR1, and SIGINFO (Ctrl-T) where there is one.
+//! The signals that end a run, SIGHUP (which OpenSSH sends its ProxyCommand), SIGTERM, SIGINT and SIGQUIT; those that ask
+//! how it is, SIGUSR1 and, where there is one, SIGINFO (Ctrl-T); and the console's events in their place on Windows.
+//!
+//! There is one set of listeners for the life of the process: the system's default for a signal that nobody listens for
+//! is to kill, and a listener that nobody asks makes a signal do nothing.
 //!
 //! A signal that was ignored when we were started stays ignored: `sftp` does that with SIGINT, so that Ctrl-C ends a
 //! transfer and not the connection, and `nohup` with SIGHUP.
 
 use std::io;
+use std::task::{Context, Poll};
 
-#[cfg(unix)]
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,12 +28,15 @@ pub enum Asked {
 /// Listens for signals.
 pub struct Signals {
     /// Asked at each turn of the loop, and looks only at those that have come.
-    #[cfg(unix)]
     listening: SelectAll<BoxStream<'static, Asked>>,
+    /// A bit for each signal that was ignored at the start, the lowest for signal 1.
+    #[cfg(unix)]
+    ignored: u64,
 }
 
 impl Signals {
     /// Waits for the next signal that asks us to end, and gives its name. `report` is called for each of the others.
+    /// May be dropped at any time.
     pub async fn end(&mut self, report: impl Fn()) -> &'static str {
         loop {
             match self.next().await {
@@ -37,30 +45,21 @@ impl Signals {
             }
         }
     }
-}
 
-#[cfg(unix)]
-impl Signals {
-    /// Starts listening. Within a tokio runtime only.
+    /// Does `work`, and gives it up for the first signal that asks us to end; `report` is called for each of the others.
     ///
     /// # Errors
-    /// If the handlers cannot be installed.
-    pub fn listen() -> io::Result<Self> {
-        let ignored = ignored_at_start();
-        let mut listening = SelectAll::new();
-        for (kind, asked) in [
-            (Some(SignalKind::hangup()), Asked::End("SIGHUP")),
-            (Some(SignalKind::terminate()), Asked::End("SIGTERM")),
-            (Some(SignalKind::interrupt()), Asked::End("SIGINT")),
-            (Some(SignalKind::user_defined1()), Asked::Report),
-            (info(), Asked::Report),
-        ] {
-            let Some(kind) = kind.filter(|kind| ignored & bit(*kind) == 0) else { continue };
-            let mut signal = signal(kind)?;
-            let received = stream::poll_fn(move |context| signal.poll_recv(context).map(|some| some.map(|()| asked)));
-            listening.push(received.boxed());
+    /// The signal's name.
+    pub async fn unless_ended<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        report: impl Fn(),
+    ) -> Result<T, &'static str> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            signal = self.end(report) => Err(signal),
         }
-        Ok(Self { listening })
     }
 
     /// Waits for the next signal. May be dropped at any time.
@@ -70,6 +69,49 @@ impl Signals {
             // Each of them is ignored.
             None => std::future::pending().await,
         }
+    }
+
+    /// Adds a listener, which `poll` asks.
+    fn push(&mut self, asked: Asked, mut poll: impl FnMut(&mut Context<'_>) -> Poll<Option<()>> + Send + 'static) {
+        let received = stream::poll_fn(move |context| poll(context).map(|some| some.map(|()| asked)));
+        self.listening.push(received.boxed());
+    }
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Starts to listen for the signals that ask how it is: from now on they kill nothing. Those that end a run still do
+    /// so by themselves. Within a tokio runtime only.
+    ///
+    /// # Errors
+    /// If the handlers cannot be installed.
+    pub fn of_reports() -> io::Result<Self> {
+        let mut signals = Self { listening: SelectAll::new(), ignored: ignored() };
+        signals.listen([(Some(SignalKind::user_defined1()), Asked::Report), (info(), Asked::Report)])?;
+        Ok(signals)
+    }
+
+    /// Starts to listen for the signals that end a run: from now on somebody has to ask for them. Within a tokio runtime
+    /// only.
+    ///
+    /// # Errors
+    /// If the handlers cannot be installed.
+    pub fn and_of_ends(&mut self) -> io::Result<()> {
+        self.listen([
+            (Some(SignalKind::hangup()), Asked::End("SIGHUP")),
+            (Some(SignalKind::terminate()), Asked::End("SIGTERM")),
+            (Some(SignalKind::interrupt()), Asked::End("SIGINT")),
+            (Some(SignalKind::quit()), Asked::End("SIGQUIT")),
+        ])
+    }
+
+    fn listen(&mut self, signals: impl IntoIterator<Item = (Option<SignalKind>, Asked)>) -> io::Result<()> {
+        for (kind, asked) in signals {
+            let Some(kind) = kind.filter(|kind| self.ignored & bit(*kind) == 0) else { continue };
+            let mut signal = signal(kind)?;
+            self.push(asked, move |context| signal.poll_recv(context));
+        }
+        Ok(())
     }
 }
 
@@ -83,35 +125,43 @@ fn info() -> Option<SignalKind> {
     info
 }
 
-/// A signal's bit among those of [`ignored_at_start`].
+/// A signal's bit among those of [`ignored`].
 #[cfg(unix)]
 fn bit(kind: SignalKind) -> u64 {
     1_u64.checked_shl(kind.as_raw_value().unsigned_abs().wrapping_sub(1)).unwrap_or(0)
 }
 
-/// The signals that are ignored, a bit each, the lowest for signal 1. Linux tells; elsewhere none is taken for ignored.
+/// The signals that are ignored, a bit each. Linux tells; elsewhere none is taken for ignored.
 #[cfg(unix)]
-fn ignored_at_start() -> u64 {
+fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
-    /// Starts listening. Within a tokio runtime only.
+    /// Listens for nothing yet: no event of a Windows console asks how it is.
     ///
     /// # Errors
     /// None here.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self {})
+    pub fn of_reports() -> io::Result<Self> {
+        Ok(Self { listening: SelectAll::new() })
     }
 
-    /// Waits for Ctrl-C. May be dropped at any time.
-    pub async fn next(&mut self) -> Asked {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => Asked::End("Ctrl-C"),
-            Err(_) => std::future::pending().await,
-        }
+    /// Starts to listen for the console's events. Windows ends the process soon after the last three of them, as soon as
+    /// it has returned from `main` or 5 s later.
+    ///
+    /// # Errors
+    /// If the handler cannot be installed.
+    pub fn and_of_ends(&mut self) -> io::Result<()> {
+        let (mut c, mut pause, mut close) = (ctrl_c()?, ctrl_break()?, ctrl_close()?);
+        let (mut logoff, mut shutdown) = (ctrl_logoff()?, ctrl_shutdown()?);
+        self.push(Asked::End("Ctrl-C"), move |context| c.poll_recv(context));
+        self.push(Asked::End("Ctrl-Break"), move |context| pause.poll_recv(context));
+        self.push(Asked::End("the window's close"), move |context| close.poll_recv(context));
+        self.push(Asked::End("the log-off"), move |context| logoff.poll_recv(context));
+        self.push(Asked::End("the shutdown"), move |context| shutdown.poll_recv(context));
+        Ok(())
     }
 }

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use super::KnownBy;
+
 /// How long an answer is taken for granted: the time in which the same machine is connected to several times in a row,
 /// and too short for most machines to be replaced. One that is, is noticed: it is not connected any more.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -43,6 +45,7 @@ impl Key {
 #[derive(Deserialize, Serialize)]
 struct Entry {
     id: String,
+    by: KnownBy,
     /// Seconds since the Unix epoch.
     found: u64,
 }
@@ -54,20 +57,20 @@ impl Cache {
     }
 
     /// What was filed under `key` less than [`LIFETIME`] before `now`.
-    pub(super) fn get(&self, key: &Key, now: SystemTime) -> Option<String> {
+    pub(super) fn get(&self, key: &Key, now: SystemTime) -> Option<(String, KnownBy)> {
         let text = fs::read(self.file(key)?).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
         let found = UNIX_EPOCH.checked_add(Duration::from_secs(entry.found))?;
         // An entry of the future is from a clock that was set back: how old it is cannot be known.
         let age = now.duration_since(found).ok()?;
-        (age < LIFETIME).then_some(entry.id)
+        (age < LIFETIME).then_some((entry.id, entry.by))
     }
 
-    /// Files `id` under `key`.
-    pub(super) fn put(&self, key: &Key, id: &str, now: SystemTime) {
+    /// Files `id`, and by what it was found, under `key`.
+    pub(super) fn put(&self, key: &Key, id: &str, by: KnownBy, now: SystemTime) {
         let Some(file) = self.file(key) else { return };
         let found = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let entry = Entry { id: id.to_owned(), found };
+        let entry = Entry { id: id.to_owned(), by, found };
         if let Err(error) = write(&file, &entry) {
             tracing::debug!(file = %file.display(), %error, "the name is not remembered");
         }
@@ -121,6 +124,8 @@ fn private_folder() -> DirBuilder {
 mod tests {
     use super::*;
 
+    const BY: KnownBy = KnownBy::ComputerName;
+
     fn cache(folder: &tempfile::TempDir) -> Cache {
         Cache { folder: Some(folder.path().join("below").join("names")) }
     }
@@ -131,10 +136,11 @@ mod tests {
         let (cache, key) = (cache(&folder), Key::of(["eu-west-1", "web"]));
         let now = UNIX_EPOCH + Duration::from_secs(1_795_435_200);
         assert_eq!(cache.get(&key, now), None);
-        cache.put(&key, "i-1", now);
-        cache.put(&key, "i-2", now);
-        assert_eq!(cache.get(&key, now).as_deref(), Some("i-2"));
-        assert_eq!(cache.get(&key, now + LIFETIME - Duration::from_secs(1)).as_deref(), Some("i-2"));
+        cache.put(&key, "i-1", BY, now);
+        cache.put(&key, "i-2", KnownBy::Given, now);
+        let expected = Some(("i-2".to_owned(), KnownBy::Given));
+        assert_eq!(cache.get(&key, now), expected);
+        assert_eq!(cache.get(&key, now + LIFETIME - Duration::from_secs(1)), expected);
         assert_eq!(cache.get(&key, now + LIFETIME), None);
         assert_eq!(cache.get(&key, now - Duration::from_secs(1)), None, "from the future");
         assert_eq!(cache.get(&Key::of(["eu-west-2", "web"]), now), None);
@@ -155,11 +161,11 @@ mod tests {
         let cache = cache(&folder);
         let now = SystemTime::now();
         for name in ["a", "b", "c"] {
-            cache.put(&Key::of([name]), "i-1", now);
+            cache.put(&Key::of([name]), "i-1", BY, now);
         }
         let names = || fs::read_dir(cache.folder.as_ref().unwrap()).unwrap().count();
         assert_eq!(names(), 3, "nothing but the entries is left behind");
-        cache.put(&Key::of(["d"]), "i-1", now + 2 * LIFETIME);
+        cache.put(&Key::of(["d"]), "i-1", BY, now + 2 * LIFETIME);
         assert_eq!(names(), 0, "all four were written long before the time that was given");
     }
 
@@ -169,7 +175,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (cache, key) = (cache(&folder), Key::of(["web"]));
-        cache.put(&key, "i-1", SystemTime::now());
+        cache.put(&key, "i-1", BY, SystemTime::now());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&cache.file(&key).unwrap()), 0o600);
         assert_eq!(mode(cache.folder.as_ref().unwrap()), 0o700);
@@ -179,15 +185,18 @@ mod tests {
     fn damage_and_missing_folders_are_no_entry() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, key, now) = (cache(&folder), Key::of(["web"]), SystemTime::now());
-        cache.put(&key, "i-1", now);
-        fs::write(cache.file(&key).unwrap(), "{\"id\":\"i-").unwrap();
-        assert_eq!(cache.get(&key, now), None);
+        cache.put(&key, "i-1", BY, now);
+        let found = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        for damaged in ["{\"id\":\"i-", &format!(r#"{{"id":"i-1","found":{found}}}"#)] {
+            fs::write(cache.file(&key).unwrap(), damaged).unwrap();
+            assert_eq!(cache.get(&key, now), None, "{damaged}");
+        }
         let nowhere = Cache { folder: None };
-        nowhere.put(&key, "i-1", now);
+        nowhere.put(&key, "i-1", BY, now);
         nowhere.remove(&key);
         assert_eq!(nowhere.get(&key, now), None);
         let forbidden = Cache { folder: Some("/proc/nowhere".into()) };
-        forbidden.put(&key, "i-1", now);
+        forbidden.put(&key, "i-1", BY, now);
         assert_eq!(forbidden.get(&key, now), None);
     }
 }

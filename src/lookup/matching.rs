@@ -4,37 +4,73 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use ssm_aws::{ManagedNode, Ping};
 
-/// Chooses among nodes that fit: the only one, or the only one that is online.
+/// What a node is known by.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum KnownBy {
+    /// A tag, or the name of a hybrid node's activation: whoever manages the node has given it that.
+    Given,
+    /// The computer name that the machine reports, which may be any.
+    ComputerName,
+    /// The address that the machine reports, which may be any.
+    Address,
+}
+
+impl KnownBy {
+    /// What the machine reports and is known by, in words; none if others gave it the name.
+    pub fn reported(self) -> Option<&'static str> {
+        match self {
+            Self::Given => None,
+            Self::ComputerName => Some("computer name"),
+            Self::Address => Some("address"),
+        }
+    }
+}
+
+/// A node that fits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The node.
+    pub node: ManagedNode,
+    /// What it is known by.
+    pub by: KnownBy,
+}
+
+/// Chooses among nodes that fit: of those that were given the name, if there are some, else of all, the only one, or the
+/// only one that is online. A machine that merely says so takes nobody's name, be its owner away.
 ///
 /// # Errors
 /// Those of which none is to be preferred.
-pub(super) fn choose(mut nodes: Vec<ManagedNode>) -> Result<Option<ManagedNode>, Vec<ManagedNode>> {
-    if is_decided(&nodes) {
-        nodes.retain(|node| node.ping == Ping::Online);
+pub(super) fn choose(mut found: Vec<Found>) -> Result<Option<Found>, Vec<ManagedNode>> {
+    let of_given = |found: &Found| found.by == KnownBy::Given;
+    let is_online = |found: &Found| found.node.ping == Ping::Online;
+    for is_better in [of_given, is_online] {
+        if found.iter().any(is_better) {
+            found.retain(is_better);
+        }
     }
-    if nodes.len() > 1 { Err(nodes) } else { Ok(nodes.pop()) }
+    if found.len() > 1 { Err(found.into_iter().map(|found| found.node).collect()) } else { Ok(found.pop()) }
 }
 
-/// Whether looking further is in vain: a node that is online fits.
-pub(super) fn is_decided(nodes: &[ManagedNode]) -> bool {
-    nodes.iter().any(|node| node.ping == Ping::Online)
-}
-
-/// Whether `name` is the node's name, computer name, host name or address, in whatever case: ssh writes `%h` in lower
-/// case.
-pub(super) fn is_known_as(node: &ManagedNode, name: &str) -> bool {
+/// By what the node is known as `name`, in whatever case (ssh writes `%h` in lower case), if it is: by its name, computer
+/// name, host name or address, the first of these.
+pub(super) fn known_by(node: &ManagedNode, name: &str) -> Option<KnownBy> {
+    let has_address = |wanted| node.address.as_deref().and_then(address) == Some(wanted);
     if let Some(wanted) = address(name) {
-        return node.address.as_deref().and_then(address) == Some(wanted);
+        return has_address(wanted).then_some(KnownBy::Address);
     }
     let is = |text: &str| text.trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.'));
     let computer = node.computer_name.as_deref();
     let host = computer.and_then(|computer| computer.split('.').next());
-    node.name.as_deref().is_some_and(is)
-        || computer.is_some_and(is)
-        || host.is_some_and(is)
-        || private_dns_address(name).is_some_and(|wanted| node.address.as_deref().and_then(address) == Some(wanted))
+    if node.name.as_deref().is_some_and(is) {
+        Some(KnownBy::Given)
+    } else if computer.is_some_and(is) || host.is_some_and(is) {
+        Some(KnownBy::ComputerName)
+    } else {
+        private_dns_address(name).is_some_and(has_address).then_some(KnownBy::Address)
+    }
 }
 
 /// The address that a text is.
@@ -75,17 +111,20 @@ mod tests {
         let ec2 = node("i-1", Ping::Online);
         let hybrid = ManagedNode { name: Some("Office".to_owned()), computer_name: None, ..ec2.clone() };
         let six = ManagedNode { address: Some("2001:db8:0:0::17".to_owned()), ..ec2.clone() };
-        for (node, name) in [
-            (&ec2, "web-1.example.com"),
-            (&ec2, "WEB-1"),
-            (&ec2, "web-1.example.com."),
-            (&ec2, "10.0.1.17"),
-            (&ec2, "ip-10-0-1-17.ec2.internal"),
-            (&ec2, "ip-10-0-1-17.eu-west-1.compute.internal"),
-            (&hybrid, "office"),
-            (&six, "2001:DB8::17"),
+        let (computer, address) = (KnownBy::ComputerName, KnownBy::Address);
+        let both = ManagedNode { name: Some("web-1".to_owned()), ..ec2.clone() };
+        for (node, name, by) in [
+            (&ec2, "web-1.example.com", computer),
+            (&ec2, "WEB-1", computer),
+            (&ec2, "web-1.example.com.", computer),
+            (&ec2, "10.0.1.17", address),
+            (&ec2, "ip-10-0-1-17.ec2.internal", address),
+            (&ec2, "ip-10-0-1-17.eu-west-1.compute.internal", address),
+            (&hybrid, "office", KnownBy::Given),
+            (&both, "web-1", KnownBy::Given),
+            (&six, "2001:DB8::17", address),
         ] {
-            assert!(is_known_as(node, name), "{name}");
+            assert_eq!(known_by(node, name), Some(by), "{name}");
         }
         for (node, name) in [
             (&ec2, "web"),
@@ -96,23 +135,34 @@ mod tests {
             (&ec2, ""),
             (&hybrid, "web-1"),
         ] {
-            assert!(!is_known_as(node, name), "{name}");
+            assert_eq!(known_by(node, name), None, "{name}");
         }
     }
 
     #[test]
     fn the_one_that_is_online_is_taken() {
-        let (up, also_up) = (node("i-1", Ping::Online), node("i-2", Ping::Online));
-        let (down, also_down) = (node("i-3", Ping::ConnectionLost), node("i-4", Ping::Inactive));
-        for (nodes, expected) in [
+        let found = |id: &str, ping| Found { node: node(id, ping), by: KnownBy::ComputerName };
+        let (up, also_up) = (found("i-1", Ping::Online), found("i-2", Ping::Online));
+        let (down, also_down) = (found("i-3", Ping::ConnectionLost), found("i-4", Ping::Inactive));
+        for (found, expected) in [
             (vec![], Ok(None)),
             (vec![&up], Ok(Some(up.clone()))),
             (vec![&down], Ok(Some(down.clone()))),
             (vec![&down, &up, &also_down], Ok(Some(up.clone()))),
-            (vec![&up, &down, &also_up], Err(vec![up.clone(), also_up.clone()])),
-            (vec![&down, &also_down], Err(vec![down.clone(), also_down.clone()])),
+            (vec![&up, &down, &also_up], Err(vec![up.node.clone(), also_up.node.clone()])),
+            (vec![&down, &also_down], Err(vec![down.node.clone(), also_down.node.clone()])),
         ] {
-            assert_eq!(choose(nodes.into_iter().cloned().collect()), expected);
+            assert_eq!(choose(found.into_iter().cloned().collect()), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_machine_says_of_itself_takes_nobodys_name() {
+        let found = |id: &str, ping, by| Found { node: node(id, ping), by };
+        let owner = found("i-1", Ping::ConnectionLost, KnownBy::Given);
+        let impostors = [KnownBy::ComputerName, KnownBy::Address].map(|by| found("i-2", Ping::Online, by));
+        for impostor in impostors {
+            assert_eq!(choose(vec![impostor, owner.clone()]), Ok(Some(owner.clone())));
         }
     }
 }

@@ -1,24 +1,27 @@
 //! From what a node is known by to its id, with DescribeInstanceInformation alone.
 //!
-//! The tag is asked for first, since the service can filter by it; computer names and addresses are found by reading
-//! the list, up to the first page that decides. It must not know what the id is wanted for.
+//! The tag is asked for first, since the service can filter by it and whoever manages a node gives it. Computer names and
+//! addresses are what a machine says of itself: they count where no tag fits, and only after the whole list has been read,
+//! since whoever else says the same may be on its last page. It must not know what the id is wanted for.
 
 mod cache;
 mod matching;
 
 use std::time::SystemTime;
 
-use ssm_aws::{ApiError, Aws, Filter, Inventory, ManagedNode, Tag};
+use ssm_aws::{ApiError, Aws, Filter, Inventory, List, ManagedNode, Tag};
 
 use crate::{
     diagnostics::{
         Error,
-        node::{ambiguous, none_named, none_tagged},
+        node::{ambiguous, none_named, none_tagged, too_many},
     },
     target::{Alias, Node, Target},
 };
 use cache::{Cache, Key};
-use matching::{choose, is_decided, is_known_as};
+use matching::{choose, known_by};
+
+pub use matching::{Found, KnownBy};
 
 /// Looks names up.
 #[derive(Debug)]
@@ -54,17 +57,17 @@ impl Lookup {
         &self.inventory
     }
 
-    /// The id that `alias` led to a moment ago.
-    pub fn recall(&self, alias: &Alias) -> Option<String> {
-        let id = self.cache.get(&self.key(alias), SystemTime::now())?;
+    /// The id that `alias` led to a moment ago, and by what.
+    pub fn recall(&self, alias: &Alias) -> Option<(String, KnownBy)> {
+        let (id, by) = self.cache.get(&self.key(alias), SystemTime::now())?;
         // What is in a file may be anything.
         let is_id = Target::parse(&id).is_ok_and(|target| target.node == Node::Id(id.clone()));
-        is_id.then_some(id)
+        is_id.then_some((id, by))
     }
 
-    /// Remembers for some minutes that `alias` leads to `id`.
-    pub fn remember(&self, alias: &Alias, id: &str) {
-        self.cache.put(&self.key(alias), id, SystemTime::now());
+    /// Remembers for some minutes what `alias` leads to.
+    pub fn remember(&self, alias: &Alias, Found { node, by }: &Found) {
+        self.cache.put(&self.key(alias), &node.id, *by, SystemTime::now());
     }
 
     /// Forgets what `alias` led to.
@@ -75,18 +78,19 @@ impl Lookup {
     /// The node that is known as `alias`, asked of the service.
     ///
     /// # Errors
-    /// If there is none, or if there are several of which none is to be preferred; else as [`Inventory::all`].
-    pub async fn find(&self, alias: &Alias) -> Result<ManagedNode, NotFound> {
+    /// If there is none, if there are several of which none is to be preferred, or if there are too many to tell; else as
+    /// [`Inventory::all`].
+    pub async fn find(&self, alias: &Alias) -> Result<Found, NotFound> {
         tracing::info!(%alias, region = self.aws.region, "looking the node up");
         let mut seen = Vec::new();
         let found = match alias {
-            Alias::Tags(tags) => self.inventory.all(Filter::Tags(tags)).await?,
-            Alias::Name(name) => self.find_name(name, &mut seen).await?,
+            Alias::Tags(tags) => self.tagged(tags).await?,
+            Alias::Name(name) => self.named(name, &mut seen).await?,
         };
         match choose(found) {
-            Ok(Some(node)) => {
-                tracing::info!(id = node.id, ping = node.ping.as_str(), "node found");
-                Ok(node)
+            Ok(Some(found)) => {
+                tracing::info!(id = found.node.id, by = ?found.by, ping = found.node.ping.as_str(), "node found");
+                Ok(found)
             }
             Err(nodes) => Err(NotFound { error: ambiguous(&self.aws.region, &nodes), may_appear: false }),
             Ok(None) => {
@@ -99,27 +103,41 @@ impl Lookup {
         }
     }
 
+    async fn tagged(&self, tags: &[Tag]) -> Result<Vec<Found>, NotFound> {
+        let List { nodes, is_whole } = self.inventory.all(Filter::Tags(tags)).await?;
+        // Of a list that goes on, what is there counts: nobody gives a tag to himself.
+        if nodes.is_empty() && !is_whole {
+            return Err(self.too_many());
+        }
+        Ok(nodes.into_iter().map(|node| Found { node, by: KnownBy::Given }).collect())
+    }
+
     /// Those that are known by this name; `seen` takes the nodes that are not.
-    async fn find_name(&self, name: &str, seen: &mut Vec<ManagedNode>) -> Result<Vec<ManagedNode>, ApiError> {
-        let mut found = Vec::new();
+    async fn named(&self, name: &str, seen: &mut Vec<ManagedNode>) -> Result<Vec<Found>, NotFound> {
         if matching::address(name).is_none() {
             let tag = Tag { key: "Name".to_owned(), value: name.to_owned() };
-            found = self.inventory.all(Filter::Tags(&[tag])).await?;
+            let tagged = self.tagged(&[tag]).await?;
+            if !tagged.is_empty() {
+                return Ok(tagged);
+            }
         }
-        let mut pages = self.inventory.pages(Filter::All);
-        while !is_decided(&found)
-            && let Some(nodes) = pages.next().await?
-        {
-            for node in nodes {
-                let is_new = found.iter().all(|known| known.id != node.id);
-                if !is_known_as(&node, name) {
-                    seen.push(node);
-                } else if is_new {
-                    found.push(node);
-                }
+        let mut found = Vec::new();
+        let List { nodes, is_whole } = self.inventory.all(Filter::All).await?;
+        if !is_whole {
+            // Whoever is listed first would win.
+            return Err(self.too_many());
+        }
+        for node in nodes {
+            match known_by(&node, name) {
+                Some(by) => found.push(Found { node, by }),
+                None => seen.push(node),
             }
         }
         Ok(found)
+    }
+
+    fn too_many(&self) -> NotFound {
+        NotFound { error: too_many(&self.aws.region), may_appear: false }
     }
 
     fn key(&self, alias: &Alias) -> Key {

@@ -1,4 +1,4 @@
-//! The pulse: while bulk flows, the loop looks at its inputs every few milliseconds and not at each message.
+//! Batching: while bulk flows, the loop looks at its inputs every few milliseconds and not at each message.
 //!
 //! At the service's pace a message passes each millisecond either way, and to wake up for each costs several times what
 //! the message itself costs. What little flows between bursts (a key and its echo, a login) is never kept waiting.
@@ -22,7 +22,7 @@ const DRAIN: f64 = 128_000.0;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// From stdin.
     Up,
     /// To stdout.
@@ -30,22 +30,22 @@ pub(super) enum Way {
 }
 
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Batching {
     up: Meter,
     down: Meter,
     beat: Instant,
 }
 
-impl Pulse {
+impl Batching {
     pub(super) fn new(now: Instant) -> Self {
         Self { up: Meter::new(now), down: Meter::new(now), beat: now }
     }
 
     /// This many bytes were moved.
-    pub(super) fn moved(&mut self, now: Instant, way: Way, bytes: usize) {
-        match way {
-            Way::Up => self.up.add(now, bytes),
-            Way::Down => self.down.add(now, bytes),
+    pub(super) fn moved(&mut self, now: Instant, direction: Direction, bytes: usize) {
+        match direction {
+            Direction::Up => self.up.add(now, bytes),
+            Direction::Down => self.down.add(now, bytes),
         }
     }
 
@@ -68,7 +68,7 @@ impl Pulse {
     }
 
     /// A look at the inputs begins.
-    pub(super) fn beat(&mut self, now: Instant) {
+    pub(super) fn begin(&mut self, now: Instant) {
         self.beat = now;
     }
 }
@@ -107,47 +107,47 @@ mod tests {
 
     #[test]
     fn bulk_beats_and_a_login_does_not() {
-        for (way, beat) in [(Way::Up, BEAT_UP), (Way::Down, BEAT_DOWN)] {
+        for (direction, beat) in [(Direction::Up, BEAT_UP), (Direction::Down, BEAT_DOWN)] {
             let start = Instant::now();
-            let mut pulse = Pulse::new(start);
-            pulse.moved(start, way, BULK as usize - 1);
-            assert!(!pulse.is_bulk(), "a login");
-            pulse.moved(start, way, 1);
-            assert!(pulse.is_bulk());
-            assert_eq!(pulse.rest(start), beat);
-            pulse.beat(start + beat);
-            pulse.moved(start + beat, way, BULK as usize);
-            assert_eq!(pulse.rest(start + beat * 3 / 2), beat / 2, "counted from the beat");
-            assert_eq!(pulse.rest(start + beat * 20), Duration::ZERO);
+            let mut batching = Batching::new(start);
+            batching.moved(start, direction, BULK as usize - 1);
+            assert!(!batching.is_bulk(), "a login");
+            batching.moved(start, direction, 1);
+            assert!(batching.is_bulk());
+            assert_eq!(batching.rest(start), beat);
+            batching.begin(start + beat);
+            batching.moved(start + beat, direction, BULK as usize);
+            assert_eq!(batching.rest(start + beat * 3 / 2), beat / 2, "counted from the beat");
+            assert_eq!(batching.rest(start + beat * 20), Duration::ZERO);
         }
     }
 
     #[test]
     fn stdin_is_looked_at_for_a_byte_except_in_bulk_from_it() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        assert_eq!(pulse.least_read(), 1);
-        pulse.moved(start, Way::Down, BULK as usize);
-        assert_eq!(pulse.least_read(), 1);
-        pulse.moved(start, Way::Up, BULK as usize);
-        assert_eq!(pulse.least_read(), LEAST_READ);
+        let mut batching = Batching::new(start);
+        assert_eq!(batching.least_read(), 1);
+        batching.moved(start, Direction::Down, BULK as usize);
+        assert_eq!(batching.least_read(), 1);
+        batching.moved(start, Direction::Up, BULK as usize);
+        assert_eq!(batching.least_read(), LEAST_READ);
     }
 
     #[test]
     fn both_ways_at_once_beat_as_an_upload() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.moved(start, Way::Down, BULK as usize);
-        pulse.moved(start, Way::Up, BULK as usize);
-        assert_eq!(pulse.rest(start), BEAT_UP);
+        let mut batching = Batching::new(start);
+        batching.moved(start, Direction::Down, BULK as usize);
+        batching.moved(start, Direction::Up, BULK as usize);
+        assert_eq!(batching.rest(start), BEAT_UP);
     }
 
     #[test]
     fn bulk_is_over_soon_after_its_last_byte_even_if_nothing_else_comes() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        (0..100).for_each(|_| pulse.moved(start, Way::Down, CEILING as usize));
-        pulse.rest(start + Duration::from_millis(70));
-        assert!(!pulse.is_bulk());
+        let mut batching = Batching::new(start);
+        (0..100).for_each(|_| batching.moved(start, Direction::Down, CEILING as usize));
+        batching.rest(start + Duration::from_millis(70));
+        assert!(!batching.is_bulk());
     }
 }

@@ -1,40 +1,32 @@
-//! The one loop that joins stdio, channel, gateway, timers and signals; resumes the session and ends it. How it is
-//! started is the caller's affair.
+//! The one loop that joins a session to stdin, stdout, timers and signals, and ends it. How the session is started is the
+//! caller's affair.
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
-mod backoff;
 mod batching;
-mod early;
 mod ending;
 mod limits;
-mod link;
-mod sleep;
 mod summary;
 
 use std::future::Future;
 use std::io;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use ssm_aws::{Aws, Session, Sessions};
+use ssm_aws::{ApiError, Aws, Session as Started, Sessions};
+use ssm_session::{Closed, ConnectError, Early, Event, Options, Session};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::diagnostics::human::Time;
-use crate::diagnostics::{Error, ExitStatus, api, tell};
-use crate::endpoints::{
-    signals::{Asked, Signals},
-    stdio::{Stdin, Stdout},
-};
-use backoff::Patience;
-use batching::{Pulse, Way};
-use early::Early;
-use ending::{Ending, Want};
-use link::{Connector, Failure, Link, LinkEvent};
-use sleep::SleepWatch;
-use ssm_channel::{Channel, Config, Event};
-use ssm_gateway::{Gateway, Loss, Progress};
+use crate::diagnostics::human::{Bytes, Time};
+use crate::diagnostics::{Error, ExitStatus, session as words, tell};
+use crate::endpoints::signals::{Asked, Signals};
+use crate::endpoints::stdio::{Stdin, Stdout, is_reader_gone};
+use batching::{Batching, Direction};
+use ending::{Ending, Moved, Sight, Want};
 use summary::Summary;
 
 pub(crate) use limits::TERMINATE;
@@ -43,12 +35,11 @@ pub(crate) use limits::TERMINATE;
 const READ: usize = 64 << 10;
 /// Collected for one write to stdout, in bytes: the capacity of a pipe.
 const WRITE: usize = 64 << 10;
-/// Frames fed before a flush, or taken before the rest of the loop has its turn.
-const BATCH: usize = 64;
-
 /// What a run can be told besides the session itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// The TCP port on the target, for what is said of it.
+    pub port: u16,
     /// From now to a complete handshake.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
@@ -64,64 +55,72 @@ struct Outcome {
     result: Result<(), Error>,
 }
 
+/// Whether the loop goes on, and with what.
+type Flow<T = ()> = ControlFlow<Outcome, T>;
+
+/// The end of the loop, after which the session is `over` on the service or not.
+fn end<T>(over: bool, result: Result<(), Error>) -> Flow<T> {
+    ControlFlow::Break(Outcome { over, result })
+}
+
+/// TerminateSession, called.
+type Terminating = Pin<Box<dyn Future<Output = Result<(), ApiError>>>>;
+
 /// Carries stdin and stdout over the session that `starting` starts, and ends it. `hurry` tells `starting` that a signal
 /// has come: it should begin nothing new.
 ///
 /// # Errors
-/// Says what failed; the session, if it was started, has been ended all the same.
+/// Says what failed, and what was sent and is not known to have arrived; the session, if it was started, has been ended
+/// all the same.
 pub async fn run(
     aws: &Aws,
     sessions: &Sessions,
-    starting: impl Future<Output = Result<Session, Error>>,
+    starting: impl Future<Output = Result<Started, Error>>,
     hurry: &Notify,
+    signals: &mut Signals,
     settings: &Settings,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + settings.connect_timeout;
-    let mut signals = Signals::listen().map_err(|cause| broken(format!("cannot listen for signals: {cause}")))?;
     let early = Early::begin(aws).await;
-    let (session, interrupted) = start(starting, hurry, &mut signals, deadline).await?;
+    let (started, interrupted) = start(starting, hurry, signals, deadline).await?;
+    let session_id = started.id.clone();
     let outcome = if interrupted {
         Outcome { over: false, result: Ok(()) }
     } else {
-        let connector = Connector::new(aws, sessions, &session.id, Patience::new(settings.resume_timeout));
-        let link = Link::Down(connector.first(&session.stream, early));
-        Tunnel::new(&connector, link, signals, settings, deadline).run().await
+        let options = Options {
+            connect_timeout: deadline.saturating_duration_since(Instant::now()),
+            resume_timeout: settings.resume_timeout,
+            paced: settings.paced,
+        };
+        let session = Session::adopt(aws, sessions, started.id, started.stream, early, options);
+        Tunnel::new(aws, session, signals, settings).run().await
     };
     if !outcome.over {
-        end_by_api(sessions, &session.id).await;
+        end_by_api(sessions, &session_id).await;
     }
     outcome.result
-}
-
-/// Opens a session's data channel and does nothing with it.
-///
-/// # Errors
-/// Those of the dial; nothing is tried again.
-pub(crate) async fn open(aws: &Aws, sessions: &Sessions, session: &Session) -> Result<Box<Gateway>, Error> {
-    let connector = Connector::new(aws, sessions, &session.id, Patience::new(Duration::ZERO));
-    connector.first(&session.stream, None).await.map_err(|failure| failure.explain(aws))
 }
 
 /// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
 /// shortens the wait for its answer, and is reported.
 async fn start(
-    starting: impl Future<Output = Result<Session, Error>>,
+    starting: impl Future<Output = Result<Started, Error>>,
     hurry: &Notify,
     signals: &mut Signals,
     deadline: Instant,
-) -> Result<(Session, bool), Error> {
+) -> Result<(Started, bool), Error> {
     tokio::pin!(starting);
     let begun = Instant::now();
     let report = || tell(&format!("the session has not started yet, after {}", Time(begun.elapsed())));
     tokio::select! {
         session = &mut starting => return session.map(|session| (session, false)),
         signal = signals.end(report) => tracing::info!(signal, "ending"),
-        () = sleep_until(deadline) => return Err(not_answered_in_time()),
+        () = sleep_until(deadline) => return Err(words::not_answered_in_time()),
     }
     hurry.notify_one();
     match timeout(limits::FAREWELL, starting).await {
         Ok(session) => session.map(|session| (session, true)),
-        Err(_) => Err(not_answered_in_time()),
+        Err(_) => Err(words::not_answered_in_time()),
     }
 }
 
@@ -129,34 +128,51 @@ async fn start(
 pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
     let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => api(&error).message,
+        Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer from the service".to_owned(),
     };
     tell(&format!("session {session_id} could not be ended and stays until the service ends it as idle: {why}"));
 }
 
+/// How far the session has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// Its handshake is not complete. Nothing is told before this time: what passes sooner is no news.
+    Establishing { quiet_until: Instant },
+    /// Bytes may flow.
+    Established,
+}
+
 /// The running tunnel.
 struct Tunnel<'a> {
-    connector: &'a Connector<'a>,
-    link: Link<'a>,
-    channel: Channel,
+    aws: &'a Aws,
+    settings: &'a Settings,
+    session: Session,
+    state: State,
     stdin: Stdin,
     stdin_ended: bool,
     stdout: Stdout,
     stdout_gone: bool,
     /// Output collected for the next write.
     outbox: BytesMut,
-    signals: Signals,
-    /// When the handshake must be complete.
-    connect_deadline: Option<Instant>,
-    resumes: bool,
+    signals: &'a mut Signals,
     /// Without the service's pace there is none: batches grow by themselves.
-    pulse: Option<Pulse>,
-    sleep_watch: SleepWatch,
+    batching: Option<Batching>,
     summary: Summary,
     ending: Option<Ending>,
-    /// The session is closed; this is how, and since when stdout's reader has taken nothing.
-    closed: Option<(Result<(), Error>, Instant)>,
+    terminating: Option<Terminating>,
+    /// The signal that began the end.
+    signal: Option<&'static str>,
+    /// Why the latest attempt to connect has failed, while there is no connection.
+    failed: Option<Arc<ConnectError>>,
+    /// That there is no connection has been told.
+    told: bool,
+    /// Why stdout takes nothing, if that is not its reader's doing.
+    unwritable: Option<Error>,
+    /// Something that was delivered could not be written in time.
+    unwritten: bool,
+    /// The session is closed; this is how.
+    closed: Option<Result<(), Error>>,
 }
 
 /// What ended the wait.
@@ -164,42 +180,37 @@ enum Turn {
     Signal(Asked),
     Wrote(io::Result<usize>),
     Read(io::Result<usize>),
-    Link(LinkEvent),
+    /// The session has taken in this many bytes from its connection.
+    Session(usize),
+    Terminated(Result<(), ApiError>),
     Woke,
     /// Nothing is ready, and bulk flows.
     Rest,
 }
 
 impl<'a> Tunnel<'a> {
-    fn new(
-        connector: &'a Connector<'a>,
-        link: Link<'a>,
-        signals: Signals,
-        settings: &Settings,
-        connect_deadline: Instant,
-    ) -> Self {
-        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let config = Config {
-            unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
-            seed: fastrand::u64(..),
-            paced: settings.paced,
-        };
+    fn new(aws: &'a Aws, session: Session, signals: &'a mut Signals, settings: &'a Settings) -> Self {
+        let now = Instant::now();
         Self {
-            connector,
-            link,
-            channel: Channel::new(config, Instant::now()),
+            aws,
+            settings,
+            session,
+            state: State::Establishing { quiet_until: now + limits::QUIET },
             stdin: Stdin::open(settings.paced),
             stdin_ended: false,
             stdout: Stdout::open(),
             stdout_gone: false,
             outbox: BytesMut::with_capacity(WRITE),
             signals,
-            connect_deadline: Some(connect_deadline),
-            resumes: !settings.resume_timeout.is_zero(),
-            pulse: settings.paced.then(|| Pulse::new(Instant::now())),
-            sleep_watch: SleepWatch::new(Instant::now(), SystemTime::now()),
-            summary: Summary::new(Instant::now()),
+            batching: settings.paced.then(|| Batching::new(now)),
+            summary: Summary::new(now),
             ending: None,
+            terminating: None,
+            signal: None,
+            failed: None,
+            told: false,
+            unwritable: None,
+            unwritten: false,
             closed: None,
         }
     }
@@ -209,8 +220,8 @@ impl<'a> Tunnel<'a> {
         let outcome = loop {
             let now = Instant::now();
             let wake = match self.settle(now) {
-                Ok(wake) => wake,
-                Err(outcome) => break outcome,
+                ControlFlow::Continue(wake) => wake,
+                ControlFlow::Break(outcome) => break outcome,
             };
             let mut turn = self.wait(wake, &mut buffer).await;
             if matches!(turn, Turn::Rest) {
@@ -218,41 +229,83 @@ impl<'a> Tunnel<'a> {
                 // What has come meanwhile is taken first, so that it goes out in one write with what was there.
                 turn = self.wait(wake, &mut buffer).await;
             }
-            if let Err(outcome) = self.take(turn, &buffer) {
+            if let ControlFlow::Break(outcome) = self.take(turn, &buffer) {
                 break outcome;
             }
         };
-        let patience = if self.is_urgent() { limits::GOODBYE } else { limits::DRAIN_STALL };
-        // Best effort: the outcome is settled, and a reader that is gone needs nothing.
-        let _ = timeout(patience, self.write_rest()).await;
+        self.write_rest(outcome.over).await;
         tracing::info!("{}", self.report(Instant::now()));
-        if let Link::Up(gateway) = self.link {
-            let _ = timeout(limits::GOODBYE, gateway.close()).await;
-        }
-        outcome
+        let result = outcome.result.and_then(|()| self.nothing_lost());
+        self.session.close().await;
+        Outcome { over: outcome.over, result }
     }
 
-    /// Writes what has been delivered and not yet been written.
-    async fn write_rest(&mut self) -> io::Result<()> {
+    /// Writes what has been delivered and not yet been written: all of it if the session `is_over` and only the reader is
+    /// waited for, else what the reader takes in time.
+    async fn write_rest(&mut self, is_over: bool) {
         if self.stdout_gone {
-            return Ok(());
+            return;
         }
-        while let Some(bytes) = self.channel.poll_output() {
+        while let Some(bytes) = self.session.poll_output() {
             self.outbox.extend_from_slice(&bytes);
         }
-        while !self.outbox.is_empty() {
-            let length = self.stdout.write(&self.outbox).await?;
-            self.outbox.advance(length);
+        let limit = match (self.is_urgent(), is_over) {
+            (true, _) => limits::GOODBYE,
+            (false, true) => limits::FOREVER,
+            (false, false) => limits::DRAIN,
+        };
+        let (stdout, outbox) = (&mut self.stdout, &mut self.outbox);
+        let written = async {
+            while !outbox.is_empty() {
+                let length = stdout.write(outbox).await?;
+                outbox.advance(length);
+            }
+            stdout.flush().await
+        };
+        let report = || tell("the session has ended; what it brought is still being written");
+        match self.signals.unless_ended(timeout(limit, written), report).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(cause))) => self.stdout_failed(&cause),
+            Ok(Err(_)) => self.unwritten = true,
+            Err(signal) => (self.unwritten, self.signal) = (true, Some(signal)),
         }
-        self.stdout.flush().await
+    }
+
+    /// Whether the end, which was in order otherwise, has cost no byte that is known of.
+    fn nothing_lost(&self) -> Result<(), Error> {
+        if let Some(error) = &self.unwritable {
+            return Err(error.clone());
+        }
+        let how = match self.signal {
+            Some(signal) => format!("ended by {signal}"),
+            None if self.stdout_gone => "ended by stdout's reader".to_owned(),
+            None => "the session was closed".to_owned(),
+        };
+        let what = match self.session.channel().undelivered_bytes() {
+            0 if self.unwritten => "a part of what the target sent not written".to_owned(),
+            0 if self.session.channel().lacks_messages() && !self.is_urgent() => {
+                "a part of what the target sent missing".to_owned()
+            }
+            0 => return Ok(()),
+            _ if self.state != State::Established => return Err(words::not_connected_before(&how, self.failure())),
+            bytes => format!("{} of what was sent not known to have arrived", Bytes(bytes as f64)),
+        };
+        let hint = match self.is_urgent() {
+            true => "check what has arrived, and do the rest again",
+            false => {
+                "sshd, the machine or somebody else has ended it (CloudTrail has calls of TerminateSession); check what has \
+                 arrived, and do the rest again"
+            }
+        };
+        Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), hint))
     }
 
     /// Lets the thread sleep, there being no other task that it would keep from work. To wait for a timer instead would
     /// wake it for each packet that arrives.
     async fn rest(&mut self) {
-        if let Some(pulse) = &mut self.pulse {
-            std::thread::sleep(pulse.rest(Instant::now()));
-            pulse.beat(Instant::now());
+        if let Some(batching) = &mut self.batching {
+            std::thread::sleep(batching.rest(Instant::now()));
+            batching.begin(Instant::now());
         }
         // What has become ready meanwhile is known only after a turn of the runtime.
         tokio::task::yield_now().await;
@@ -260,137 +313,93 @@ impl<'a> Tunnel<'a> {
 
     /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
     async fn wait(&mut self, wake: Instant, buffer: &mut [u8]) -> Turn {
-        let room = self.channel.send_capacity(Instant::now()).min(buffer.len());
-        let wants_input = !self.stdin_ended && room >= self.pulse.as_ref().map_or(1, Pulse::least_read);
-        let wants_frames = self.channel.wants_frames();
-        let may_rest = self.pulse.as_ref().is_some_and(Pulse::is_bulk) && !self.link.is_at_work();
+        let room = self.session.send_capacity(Instant::now()).min(buffer.len());
+        let wants_input = !self.stdin_ended && room >= self.batching.as_ref().map_or(1, Batching::least_read);
+        let may_rest = self.batching.as_ref().is_some_and(Batching::is_bulk) && !self.session.is_at_work();
         let buffer = buffer.get_mut(..room).unwrap_or_default();
         tokio::select! {
             biased;
             signal = self.signals.next() => Turn::Signal(signal),
             wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
             read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
-            event = self.link.next(wants_frames), if self.closed.is_none() => Turn::Link(event),
+            received = self.session.progress() => Turn::Session(received),
+            ended = terminated(&mut self.terminating) => Turn::Terminated(ended),
             () = std::future::ready(()), if may_rest => Turn::Rest,
             () = sleep_until(wake) => Turn::Woke,
         }
     }
 
     /// Acts on what ended the wait.
-    fn take(&mut self, turn: Turn, buffer: &[u8]) -> Result<(), Outcome> {
+    fn take(&mut self, turn: Turn, buffer: &[u8]) -> Flow {
         let now = Instant::now();
         match turn {
             Turn::Woke | Turn::Rest => {}
             Turn::Signal(Asked::End(signal)) => {
                 tracing::info!(signal, "ending");
+                self.signal.get_or_insert(signal);
                 self.end_urgently(now);
             }
             Turn::Signal(Asked::Report) => tell(&self.report(now)),
-            Turn::Wrote(Ok(length)) => {
-                self.outbox.advance(length);
-                if let Some((_, progress)) = &mut self.closed {
-                    *progress = now;
-                }
-            }
+            Turn::Wrote(Ok(length)) => self.outbox.advance(length),
             Turn::Wrote(Err(cause)) => {
-                tracing::info!(%cause, "stdout is closed");
-                self.stdout_gone = true;
+                self.stdout_failed(&cause);
                 self.end_urgently(now);
             }
             Turn::Read(Ok(length)) if length > 0 => {
-                self.moved(now, Way::Up, length);
-                self.channel.send(now, buffer.get(..length).unwrap_or_default());
+                self.moved(now, Direction::Up, length);
+                self.session.send(now, buffer.get(..length).unwrap_or_default());
             }
             Turn::Read(end) => {
                 tracing::debug!(error = end.err().map(tracing::field::display), "stdin has ended");
                 self.stdin_ended = true;
-                self.ending.get_or_insert_with(|| Ending::of_stdin(now));
+                let asked = self.session.stats().bytes_sent > 0;
+                let silence = limits::silence(asked, Stdout::is_watched());
+                self.ending.get_or_insert_with(|| Ending::of_stdin(now, silence));
             }
-            Turn::Link(LinkEvent::Connected(gateway)) => return self.connected(now, gateway),
-            Turn::Link(LinkEvent::Progress(progress)) => return self.progress(now, progress),
+            Turn::Terminated(Ok(())) => return end(true, Ok(())),
+            // The flag may do it yet; if not, the API is asked again, and what it says is told.
+            Turn::Terminated(Err(cause)) => tracing::info!("cannot end the session by the API: {cause}"),
+            Turn::Session(received) => self.moved(now, Direction::Down, received),
         }
-        Ok(())
+        Flow::Continue(())
     }
 
-    fn moved(&mut self, now: Instant, way: Way, bytes: usize) {
-        if let Some(pulse) = &mut self.pulse {
-            pulse.moved(now, way, bytes);
+    fn moved(&mut self, now: Instant, direction: Direction, bytes: usize) {
+        if let Some(batching) = &mut self.batching {
+            batching.moved(now, direction, bytes);
         }
     }
 
     fn report(&self, now: Instant) -> String {
-        format!("session {}: {}", self.connector.session_id(), self.summary.line(now, &self.channel.stats()))
+        format!("session {}: {}", self.session.id(), self.summary.line(now, &self.session.stats()))
+    }
+
+    /// Stdout takes nothing any more.
+    fn stdout_failed(&mut self, cause: &io::Error) {
+        tracing::info!(%cause, "stdout is closed");
+        self.stdout_gone = true;
+        if !is_reader_gone(cause) {
+            self.unwritable = Some(Error::unwritable(cause));
+        }
     }
 
     fn end_urgently(&mut self, now: Instant) {
         self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
     }
 
-    fn connected(&mut self, now: Instant, gateway: Result<Box<Gateway>, Failure>) -> Result<(), Outcome> {
-        let gateway = match gateway {
-            Ok(gateway) => gateway,
-            // The flag did its work, and the connection went before it could be acknowledged.
-            Err(Failure::SessionIsOver) if self.channel.has_sent_flag() => {
-                return Err(Outcome { over: true, result: Ok(()) });
-            }
-            Err(failure) => {
-                let over = matches!(failure, Failure::SessionIsOver);
-                return Err(Outcome { over, result: Err(self.connector.explain(&failure)) });
-            }
-        };
-        self.link = Link::Up(gateway);
-        self.connector.connected(now);
-        self.summary.connected(now);
-        self.channel.transport_up();
-        Ok(())
-    }
-
-    /// Takes what came from the gateway, and whatever has come with it.
-    fn progress(&mut self, now: Instant, first: Progress) -> Result<(), Outcome> {
-        let mut next = Some(first);
-        for left in (0..BATCH).rev() {
-            match next {
-                Some(Progress::Frame(frame)) => {
-                    self.moved(now, Way::Down, frame.len());
-                    if let Err(ignored) = self.channel.handle_frame(now, &frame) {
-                        tracing::debug!(bytes = frame.len(), "ignored {ignored}");
-                    }
-                }
-                Some(Progress::Lost(loss)) => return self.lost(now, &loss),
-                Some(Progress::Alive) => {}
-                Some(Progress::Flushed) | None => return Ok(()),
-            }
-            next = match &mut self.link {
-                // What is taken here must be looked at in the next round.
-                Link::Up(gateway) if left > 0 && self.channel.wants_frames() => gateway.try_frame(),
-                _ => None,
-            };
-        }
-        Ok(())
-    }
-
-    fn lost(&mut self, now: Instant, loss: &Loss) -> Result<(), Outcome> {
-        tracing::info!("connection lost: {loss}");
-        self.summary.lost(now);
-        self.channel.transport_lost(matches!(loss, Loss::Closed { .. }));
-        if self.is_urgent() {
-            return Err(Outcome { over: false, result: Ok(()) });
-        }
-        if !self.resumes {
-            return Err(Outcome { over: false, result: Err(broken(format!("the connection was lost: {loss}"))) });
-        }
-        self.link = Link::Down(self.connector.resume(now));
-        Ok(())
+    /// Why the latest attempt to connect has failed, in words, while there is no connection.
+    fn failure(&self) -> Option<Error> {
+        self.failed.as_ref().map(|error| words::connect(error, self.aws))
     }
 
     /// Brings everything up to date at `now` and says when to do so again at the latest.
-    fn settle(&mut self, now: Instant) -> Result<Instant, Outcome> {
-        self.channel.handle_timeout(now);
-        while let Some(event) = self.channel.poll_event() {
-            self.heed(now, event)?;
+    fn settle(&mut self, now: Instant) -> Flow<Instant> {
+        self.session.handle_timeout(now);
+        while let Some(event) = self.session.poll_event() {
+            self.handle(now, event)?;
         }
         while self.outbox.len() < WRITE
-            && let Some(bytes) = self.channel.poll_output()
+            && let Some(bytes) = self.session.poll_output()
         {
             self.summary.output(now);
             self.outbox.extend_from_slice(&bytes);
@@ -402,128 +411,143 @@ impl<'a> Tunnel<'a> {
             return self.settle_closed(now);
         }
         let ending = self.settle_ending(now)?;
-        let link = self.settle_link(now)?;
-        let connect = self.settle_connect(now)?;
-        Ok([ending, link, connect].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
+        // What stdout has to write goes before its acknowledgement.
+        self.session.transmit(now, self.outbox.is_empty());
+        let session = self.session.poll_timeout(now);
+        Flow::Continue([ending, session].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
     }
 
-    fn heed(&mut self, now: Instant, event: Event) -> Result<(), Outcome> {
+    fn handle(&mut self, now: Instant, event: Event) -> Flow {
         match event {
-            Event::Ready { agent_version } => {
-                self.summary.ready(now, &agent_version);
-                self.connect_deadline = None;
+            Event::Connected => {
+                (self.failed, self.told) = (None, false);
+                self.summary.connected(now);
             }
-            Event::CustomerMessage(text) => tell(&text),
-            Event::Ended => {
+            Event::Ready { agent_version } => {
+                self.state = State::Established;
+                self.summary.ready(now, &agent_version);
+            }
+            Event::Notice(text) => tell(&text),
+            Event::Terminated => {
                 if let Some(ending) = &mut self.ending {
                     ending.flag_acknowledged(now);
                 }
             }
-            Event::Stalled => return self.lost(now, &Loss::Silent),
-            Event::PortRefused => return Err(Outcome { over: false, result: Err(port_refused("")) }),
-            Event::Unsupported(why) => return Err(Outcome { over: false, result: Err(unsupported(why)) }),
-            Event::Closed { output } => {
-                let result = self.closing_result(&output);
-                self.closed = Some((result, now));
+            Event::Lost(loss) => {
+                tracing::info!("connection lost: {loss}");
+                self.summary.lost(now);
+                if self.is_urgent() {
+                    return end(false, Ok(()));
+                }
             }
+            Event::Retrying { error, resuming } => self.retrying(now, error, resuming),
+            Event::PortRefused => return end(false, Err(words::port_refused(self.settings.port, ""))),
+            Event::Unsupported(why) => return end(false, Err(words::unsupported(why))),
+            Event::Closed(why) => return self.handle_closed(why),
+            // They are polled for.
+            Event::Output(_) | Event::Writable => {}
         }
-        Ok(())
+        Flow::Continue(())
+    }
+
+    /// An attempt to connect has failed, and another follows. A person is told what they may have to do something about.
+    fn retrying(&mut self, now: Instant, error: Arc<ConnectError>, resuming: bool) {
+        let failure = words::connect(&error, self.aws);
+        tracing::info!("cannot {} yet: {failure}", if resuming { "resume" } else { "connect" });
+        let (is_news, what) = match self.state {
+            _ if resuming => (error.kind().is_denial(), "connection lost, resuming it"),
+            State::Establishing { quiet_until } => (quiet_until <= now, "no connection yet, trying again"),
+            State::Established => (false, ""),
+        };
+        self.failed = Some(error);
+        if is_news && !std::mem::replace(&mut self.told, true) {
+            tell(&format!("{what}: {failure}; {}", failure.hint));
+        }
+    }
+
+    /// Nothing more comes from the session.
+    fn handle_closed(&mut self, why: Closed) -> Flow {
+        let over = why.is_over();
+        let error = match why {
+            Closed::ByService { output } => {
+                self.closed = Some(self.closing_result(&output));
+                return Flow::Continue(());
+            }
+            // The flag did its work, and the connection went before it could be acknowledged.
+            Closed::WhileAway if self.session.channel().has_sent_flag() => return end(over, Ok(())),
+            Closed::WhileAway => words::over_while_away(),
+            Closed::Lost(loss) => words::lost(&loss),
+            Closed::PayloadRefused => words::payload_refused(),
+            Closed::Failed(error) => words::connect(&error, self.aws),
+            Closed::NotConnected(error) => {
+                let failed = error.map(|error| words::connect(&error, self.aws));
+                words::not_connected(self.settings.connect_timeout, failed)
+            }
+            Closed::NotResumed(error) => {
+                let failed = error.map(|error| words::connect(&error, self.aws));
+                words::not_resumed(self.settings.resume_timeout, failed)
+            }
+        };
+        end(over, Err(error))
     }
 
     /// What `channel_closed` means, given what came before it.
     fn closing_result(&self, output: &str) -> Result<(), Error> {
         tracing::info!("the service has closed the session");
-        if self.channel.has_received_output() || self.channel.has_sent_flag() || self.is_urgent() {
-            if !output.trim().is_empty() {
-                tell(output);
-            }
+        if self.session.channel().has_sent_flag() || self.is_urgent() {
+            tell(output);
             return Ok(());
         }
-        if self.connect_deadline.is_none() {
-            return Err(port_refused(output));
+        // An agent acknowledges nothing before it has connected to the port.
+        let has_delivered = self.session.stats().bytes_sent > self.session.channel().undelivered_bytes() as u64;
+        if self.session.channel().has_received_output() || has_delivered {
+            return words::closed_in_use(output);
         }
-        Err(closed_early(output))
+        match self.state {
+            State::Established => Err(words::port_refused(self.settings.port, output)),
+            State::Establishing { .. } => Err(words::closed_early(output)),
+        }
     }
 
     /// A closed session is left once everything it delivered is written, or nobody takes it.
-    fn settle_closed(&self, now: Instant) -> Result<Instant, Outcome> {
-        let Some((result, progress)) = &self.closed else { return Ok(now) };
-        let limit = *progress + limits::DRAIN_STALL;
-        if self.outbox.is_empty() || self.is_urgent() || limit <= now {
-            return Err(Outcome { over: true, result: result.clone() });
+    fn settle_closed(&self, now: Instant) -> Flow<Instant> {
+        match &self.closed {
+            Some(result) if self.outbox.is_empty() || self.is_urgent() => end(true, result.clone()),
+            // A reader that is there may take its time.
+            _ => Flow::Continue(now + limits::FOREVER),
         }
-        Ok(limit)
     }
 
     fn is_urgent(&self) -> bool {
         self.ending.as_ref().is_some_and(Ending::is_urgent)
     }
 
-    fn settle_ending(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
-        let Some(ending) = &mut self.ending else { return Ok(None) };
-        if let Some(how) = ending.for_channel(now, self.stdin_ended) {
-            self.channel.finish(how);
-        }
-        let is_ready = self.channel.is_ready() && matches!(self.link, Link::Up(_));
+    fn settle_ending(&mut self, now: Instant) -> Flow<Option<Instant>> {
+        let Some(ending) = &mut self.ending else { return Flow::Continue(None) };
+        let is_ready = self.state == State::Established && self.session.is_connected();
         if !is_ready {
             // There is no way to send the flag. What was read is kept for the handshake or the resume to come, each of
             // which has its own limit; if nobody waits for that, the API ends the session.
-            return match ending.is_urgent() {
-                true => Err(Outcome { over: false, result: Ok(()) }),
-                false => Ok(None),
-            };
+            ending.interrupted(now);
+            return if ending.is_urgent() { end(false, Ok(())) } else { Flow::Continue(None) };
         }
-        ending.acknowledged(now, self.channel.stats().acknowledged);
-        match ending.want(now, self.channel.has_sent_flag()) {
-            Want::Leave => Err(Outcome { over: self.channel.agent_knows_flag(), result: Ok(()) }),
-            Want::LeaveByApi => Err(Outcome { over: false, result: Ok(()) }),
-            Want::Wait(until) => {
-                let last_words = ending.last_words_until().filter(|until| *until > now);
-                Ok(Some(last_words.map_or(until, |last_words| until.min(last_words))))
-            }
-        }
-    }
-
-    /// Feeds the gateway and keeps it alive.
-    fn settle_link(&mut self, now: Instant) -> Result<Option<Instant>, Outcome> {
-        let Link::Up(gateway) = &mut self.link else { return Ok(self.channel.poll_timeout(now)) };
-        while !gateway.is_flushing() {
-            for frame in std::iter::from_fn(|| self.channel.poll_frame(now)).take(BATCH) {
-                gateway.feed(frame);
-            }
-            // What stdout has to write goes before its acknowledgement.
-            if !gateway.is_flushing() || !self.outbox.is_empty() {
-                break;
-            }
-            if let Err(loss) = gateway.try_flush() {
-                self.lost(now, &loss)?;
-                return Ok(Some(now));
-            }
-        }
-        if self.sleep_watch.has_slept(now, SystemTime::now()) {
-            tracing::info!("the machine was asleep: asking whether the connection is still there");
-            gateway.doubt();
-        }
-        let waiting = self.channel.awaits_acknowledgement();
-        let keep_alive = match gateway.keep_alive(now, waiting, self.channel.wants_frames()) {
-            Ok(at) => at,
-            Err(loss) => {
-                self.lost(now, &loss)?;
-                return Ok(Some(now));
-            }
+        let stats = self.session.stats();
+        let sight = Sight {
+            stdin_ended: self.stdin_ended,
+            delivered: self.session.channel().undelivered_bytes() == 0,
+            writing: !self.outbox.is_empty(),
+            moved: Moved { acknowledged: stats.acknowledged, received: stats.bytes_received },
+            round_trip: stats.round_trip,
         };
-        // While the socket is being written to nothing can be fed, and the channel's own times do not matter.
-        let channel = if gateway.is_flushing() { None } else { self.channel.poll_timeout(now) };
-        Ok(Some(channel.map_or(keep_alive, |channel| channel.min(keep_alive))))
-    }
-
-    fn settle_connect(&self, now: Instant) -> Result<Option<Instant>, Outcome> {
-        match self.connect_deadline {
-            Some(deadline) if deadline <= now => {
-                let result = Err(not_connected_in_time());
-                Err(Outcome { over: false, result })
+        loop {
+            match ending.want(now, &sight) {
+                Want::Wait => return Flow::Continue(None),
+                Want::WaitUntil(until) => return Flow::Continue(Some(until)),
+                Want::Flag => self.session.finish(),
+                Want::Api => self.terminating = Some(Box::pin(self.session.terminate())),
+                Want::Leave => return end(self.session.channel().agent_knows_flag(), Ok(())),
+                Want::LeaveByApi => return end(false, Ok(())),
             }
-            deadline => Ok(deadline),
         }
     }
 }
@@ -531,51 +555,19 @@ impl<'a> Tunnel<'a> {
 /// Writes what there is; with nothing to write, watches for the reader to go, which is an error too.
 async fn write_or_watch(stdout: &mut Stdout, bytes: &[u8]) -> io::Result<usize> {
     if bytes.is_empty() {
-        stdout.closed().await;
-        return Err(io::ErrorKind::BrokenPipe.into());
+        return Err(stdout.failed().await);
     }
     stdout.write(bytes).await
 }
 
+/// Waits for the answer of TerminateSession, if it has been called.
+async fn terminated(terminating: &mut Option<Terminating>) -> Result<(), ApiError> {
+    let Some(call) = terminating else { return std::future::pending().await };
+    let ended = call.await;
+    *terminating = None;
+    ended
+}
+
 async fn sleep_until(time: Instant) {
     tokio::time::sleep_until(time.into()).await;
-}
-
-fn broken(what: String) -> Error {
-    Error::new(ExitStatus::Broken, what, "connect again; -v shows what happened before")
-}
-
-fn not_answered_in_time() -> Error {
-    let hint = "check the network; behind a proxy, set HTTPS_PROXY; --connect-timeout allows more time";
-    Error::new(ExitStatus::TryAgain, "StartSession was not answered in time", hint)
-}
-
-fn not_connected_in_time() -> Error {
-    let hint = "check the target's agent and the network, or allow more time with --connect-timeout";
-    Error::new(ExitStatus::TryAgain, "the session's handshake was not completed in time", hint)
-}
-
-/// The session is of a kind that cannot carry SSH.
-pub(crate) fn unsupported(why: String) -> Error {
-    Error::new(ExitStatus::Config, why, "use --document-name AWS-StartSSHSession, or a document of session type Port")
-}
-
-/// Closed before the handshake was complete.
-pub(crate) fn closed_early(output: &str) -> Error {
-    let what = format!("the session was closed before it was established{}", detail(output));
-    Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log")
-}
-
-/// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
-pub(crate) fn port_refused(output: &str) -> Error {
-    let what = format!("the target's port refused the connection{}", detail(output));
-    let hint = "check that sshd runs on the target and listens on that port";
-    Error::new(ExitStatus::Unavailable, what, hint)
-}
-
-/// The service's text as the end of a sentence, without the line `----------ERROR-------` that agents put above it.
-fn detail(output: &str) -> String {
-    let words = output.split_whitespace().filter(|word| !word.starts_with("-----"));
-    let text = words.collect::<Vec<_>>().join(" ");
-    if text.is_empty() { String::new() } else { format!(": {text}") }
 }

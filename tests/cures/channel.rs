@@ -1,9 +1,11 @@
 //! What goes wrong between StartSession and sshd's first line, and when a lost connection is resumed.
 
+use std::io::Write as _;
+use std::thread;
 use std::time::Duration;
 
-use fixtures::standin::{ApiFault, Fault, Options};
-use fixtures::{Bench, HOST, Peer, refused_port};
+use fixtures::standin::{ApiFault, Fault, LinkConfig, Options};
+use fixtures::{Bench, HOST, Peer, Setup, refused_port};
 
 use super::{bench, rule, says};
 
@@ -44,9 +46,11 @@ fn an_upgrade_that_fails() {
     for (status, text) in [(500, "500 Internal Server Error"), (503, "503 Service Unavailable"), (200, "200 OK")] {
         let bench = refusing(status, "<html><body>Something else</body></html>");
         says(
-            bench.proxy().arg(HOST).run(),
+            bench.proxy().args(["--connect-timeout", "1", HOST]).run(),
             75,
-            &format!("127.0.0.1 refused the session's WebSocket: {text}"),
+            &format!(
+                "the data channel could not be opened within 1 s: 127.0.0.1 refused the session's WebSocket: {text}"
+            ),
             "try again in a moment; a proxy that does not let WebSockets through gives this too",
         );
         bench.finish();
@@ -57,9 +61,10 @@ fn an_upgrade_that_fails() {
 fn an_upgrade_that_is_cut_off() {
     let bench = bench(Options { api_rules: vec![rule(OPEN, ApiFault::HangUp, u32::MAX)], ..Options::default() });
     says(
-        bench.proxy().arg(HOST).run(),
+        bench.proxy().args(["--connect-timeout", "1", HOST]).run(),
         75,
-        "127.0.0.1 did not open a WebSocket: WebSocket protocol error: Handshake not finished",
+        "the data channel could not be opened within 1 s: 127.0.0.1 did not open a WebSocket: WebSocket protocol error: \
+         Handshake not finished",
         "try again; a proxy that breaks WebSockets gives this too",
     );
     bench.finish();
@@ -75,11 +80,16 @@ fn an_upgrade_that_is_never_answered() {
         "the session's handshake was not completed in time",
         "check the target's agent and the network, or allow more time with --connect-timeout",
     );
-    says(
-        bench.proxy().arg(HOST).start().ended(),
-        75,
-        "127.0.0.1 did not answer within 15 s",
-        "check the network, or whether a proxy or VPC endpoint is needed",
+    // What has failed for a while is told while it is tried again.
+    let done = bench.proxy().args(["--connect-timeout", "16", HOST]).start().ended().code(75);
+    let failed = "127.0.0.1 did not answer within 15 s";
+    let hint = "check the network, or whether a proxy or VPC endpoint is needed";
+    assert_eq!(
+        done.stderr,
+        format!(
+            "ssm-proxy: no connection yet, trying again: {failed}; {hint}\nssm-proxy: {HOST}: the data channel could not be \
+             opened within 16 s: {failed}\n  hint: {hint}\n"
+        )
     );
     bench.finish();
 }
@@ -93,6 +103,22 @@ fn a_port_that_refuses() {
         69,
         "the target's port refused the connection: Unable to connect to specified port: dial tcp 127.0.0.1:23: connect: \
          Connection refused (os error 111)",
+        "check that something on the target listens on port 23; a server behind the target is reached through its sshd: \
+         ssh -L 23:SERVER:23 HOST",
+    );
+    bench.finish();
+}
+
+#[test]
+fn an_sshd_that_refuses() {
+    let (address, _taken) = refused_port();
+    let mut standin = Options { ports: vec![(22, address)], ..Options::default() };
+    standin.agent.crash_on_refused_port = true;
+    let bench = Bench::with(Setup { ssh_port: 2222, standin, ..Setup::default() });
+    says(
+        bench.proxy().arg(HOST).run(),
+        69,
+        "the target's port refused the connection",
         "check that sshd runs on the target and listens on that port",
     );
     bench.finish();
@@ -139,6 +165,37 @@ fn a_resume_that_is_not_permitted() {
     );
     let hint = "IAM must allow ssm:ResumeSession on your own sessions, arn:aws:ssm:*:*:session/${aws:userid}-*";
     let told = format!("ssm-proxy: connection lost, resuming it: {failed}; {hint}");
+    let failed = format!("the connection was lost and could not be resumed within 1 s: {failed}");
     assert_eq!(done.stderr, format!("{told}\nssm-proxy: {HOST}: {failed}\n  hint: {hint}\n"));
+    bench.finish();
+}
+
+/// The upload's larger messages are under way when a new connection leads to a cell that takes none of them: they cannot
+/// be cut anew.
+#[test]
+fn a_cell_that_refuses_what_the_last_one_took() {
+    let sink = Peer::sink();
+    let uplink = LinkConfig { delay: Duration::from_millis(50), ..LinkConfig::default() };
+    let bench = bench(Options { ports: vec![(7, sink.address())], uplink, ..Options::default() });
+    let mut proxy = bench.proxy().args([HOST, "7"]).start();
+    let mut stdin = proxy.take_stdin();
+    // It ends in the middle, when the program does.
+    let writer = thread::spawn(move || drop(stdin.write_all(&vec![7; 32 << 20])));
+    bench.wait_for("many larger messages", |report| {
+        report
+            .sessions
+            .iter()
+            .any(|session| session.traffic.largest_payload > 1024 && session.traffic.bytes_from_client > 3 << 20)
+    });
+    bench.fault(Fault::SmallerCell(1024));
+    says(
+        proxy.ended(),
+        1,
+        "the service closes every new connection over messages of more than 1024 bytes, which it took before",
+        "connect again: a new session begins with smaller messages",
+    );
+    writer.join().unwrap();
+    let resumes = bench.session().resumes;
+    assert!((5..=8).contains(&resumes), "{resumes} connections were tried");
     bench.finish();
 }

@@ -250,7 +250,7 @@ fn whoever_gives_credentials_cannot_be_reached() {
             .run(),
         75,
         &unreachable(),
-        "check the network; behind a proxy, set HTTPS_PROXY",
+        "check AWS_CONTAINER_CREDENTIALS_FULL_URI, and whether its server runs",
     );
     says(
         account
@@ -273,7 +273,7 @@ fn whoever_gives_credentials_cannot_be_reached() {
             .run(),
         75,
         &unreachable(),
-        "check the network; behind a proxy, set HTTPS_PROXY",
+        "credential_source = Ec2InstanceMetadata needs an EC2 instance that has its metadata service on",
     );
     account.finish();
 }

@@ -11,11 +11,11 @@ const AROUND: &str = "check HTTPS_PROXY, which names this proxy; hosts in NO_PRO
 #[track_caller]
 fn answered(answer: &'static str, user: &str, code: i32, failed: &str, hint: &str) {
     let proxy = Switchboard::always(Answer::Says(answer));
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let url = format!("http://{user}{}", proxy.address());
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", url).run();
     let real = |text: &str| {
-        text.replace("PROXY_AT", &proxy.address().to_string()).replace("API_AT", &bench.server().address().to_string())
+        text.replace("PROXY_AT", &proxy.address().to_string()).replace("API_AT", &bench.server().authority())
     };
     says(done, code, &real(failed), &real(hint));
     assert!(bench.finish().calls.is_empty());
@@ -96,7 +96,7 @@ fn through(bench: &Bench, url: &str) -> Done {
 fn a_proxy_that_is_not_there() {
     let (address, _taken) = refused_port();
     let refused = std::io::Error::from(rustix::io::Errno::CONNREFUSED);
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let done = bench.proxy().arg(HOST).env("https_proxy", format!("http://{address}")).run();
     says(
         done,
@@ -116,8 +116,8 @@ fn a_proxy_that_is_not_there() {
 #[test]
 fn a_proxy_that_never_answers() {
     let mute = Peer::mute();
-    let bench = Bench::encrypted(Options::default());
-    let api = bench.server().address();
+    let bench = Bench::proxied(Options::default());
+    let api = bench.server().authority();
     let http = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("http://{}", mute.address())).start();
     let socks = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("socks5://{}", mute.address())).start();
     for done in [http, socks] {
@@ -130,7 +130,7 @@ fn a_proxy_that_never_answers() {
 #[test]
 fn an_https_proxy_that_speaks_no_tls() {
     let proxy = Peer::source(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
-    let bench = Bench::encrypted(Options::default());
+    let bench = Bench::proxied(Options::default());
     let done = bench.proxy().arg(HOST).env("HTTPS_PROXY", format!("https://{}", proxy.address())).run();
     says(
         done,
@@ -143,8 +143,8 @@ fn an_https_proxy_that_speaks_no_tls() {
 
 #[test]
 fn a_socks_proxy_that_refuses() {
-    let bench = Bench::encrypted(Options::default());
-    let api = bench.server().address();
+    let bench = Bench::proxied(Options::default());
+    let api = bench.server().authority();
     for (answer, failed, hint) in [
         // RFC 1928: no acceptable method; then: not allowed, of a connection.
         (
@@ -169,8 +169,7 @@ fn a_socks_proxy_that_refuses() {
         ),
     ] {
         let proxy = Peer::source(answer.to_vec());
-        let real =
-            |text: &str| text.replace("PROXY_AT", &proxy.address().to_string()).replace("API_AT", &api.to_string());
+        let real = |text: &str| text.replace("PROXY_AT", &proxy.address().to_string()).replace("API_AT", &api);
         let code = if failed.contains("password") { 77 } else { 75 };
         says(through(&bench, &format!("socks5h://{}", proxy.address())), code, &real(failed), &real(hint));
     }

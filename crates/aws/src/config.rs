@@ -20,14 +20,15 @@ use aws_credential_types::{
 };
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_ssm::{Client, config::Builder};
-use aws_types::os_shim_internal::{Env, Fs};
+use aws_types::os_shim_internal::Env;
 
 use super::{
     credentials::{CachedCredentials, Login, MfaPrompt, Recipe, SignInError},
     http::Http,
     load_error::{LoadError, Origin},
     overrides::{Limits, Overrides},
-    settings::{INSTANCE_CONNECT, Profile, SSM, STS, Settings, check_url, variable},
+    profile_files,
+    settings::{INSTANCE_CONNECT, Profile, SSM, STS, Settings, check_region, check_url, variable},
 };
 use ssm_net::{Dialer, Trust};
 
@@ -64,8 +65,8 @@ impl Aws {
     /// read yet.
     ///
     /// # Errors
-    /// No region anywhere, no such profile, a profile file or a URL that makes no sense, one half of a key pair in the
-    /// environment.
+    /// No region anywhere, no such profile, a region, a URL or a profile file that makes no sense, a profile file that is
+    /// not read in time, one half of a key pair in the environment.
     pub async fn load(overrides: &Overrides) -> Result<Self, LoadError> {
         Self::load_from(overrides, Env::real(), EnvConfigFiles::default()).await
     }
@@ -88,13 +89,18 @@ impl Aws {
             use_dual_stack: settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
         };
         let provider = sending.provider();
+        // Who gives credentials to this machine, container or pod: its token is for nobody in between.
+        let local = provider.clone().with_http_client(Http::new(dialer.direct()));
         let identity = settings.identity(&profile, overrides);
         let region = match settings.region(overrides.region.as_deref())? {
             Some(region) => region,
-            None => imds_region(&provider, &env).await.ok_or_else(|| no_region(&profile, &env))?,
+            None => match imds_region(&local, &env).await {
+                Some(region) => check_region(region)?,
+                None => return Err(no_region(&profile, &env)),
+            },
         };
         let provider = provider.with_region(Some(Region::new(region.clone())));
-        let imds = (!imds_disabled(&env)).then(|| imds_client(&provider));
+        let imds = (!imds_disabled(&env)).then(|| imds_client(&local));
         let sdk = sending.sdk(&region);
         let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
         sts.set_endpoint_url(sts_endpoint);
@@ -105,6 +111,7 @@ impl Aws {
             files,
             sections: Mutex::new(Some(sections)),
             provider,
+            local,
             sts: sts.build(),
             imds,
             cached: !overrides.no_credential_cache,
@@ -262,8 +269,7 @@ async fn load_profile(
 }
 
 async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> Result<ProfileSet, LoadError> {
-    let selected = Some(profile.name.clone().into());
-    aws_config::profile::load(&Fs::real(), env, files, selected)
+    profile_files::read(env, files, &profile.name)
         .await
         .map_err(|error| LoadError::ProfileFiles { why: error.to_string(), file: config_file(env) })
 }

@@ -1,6 +1,6 @@
 //! A call that failed: which, where, and how.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{
     call::Call,
@@ -43,6 +43,16 @@ pub enum ApiFailure {
         /// AWS's name for the field.
         field: &'static str,
     },
+    /// Its answer comes in pages, and not all of them came in time.
+    Late {
+        /// How long they were waited for.
+        limit: Duration,
+    },
+    /// Its answer goes on after all pages that are followed.
+    Endless {
+        /// How many these are.
+        pages: usize,
+    },
     /// The SDK did not make a request of it.
     Unsendable(String),
 }
@@ -57,7 +67,9 @@ impl ApiError {
             ApiFailure::Unreachable(_)
             | ApiFailure::NoAnswer
             | ApiFailure::Broken(_)
-            | ApiFailure::Incomplete { .. } => ErrorKind::Passing,
+            | ApiFailure::Incomplete { .. }
+            | ApiFailure::Late { .. }
+            | ApiFailure::Endless { .. } => ErrorKind::Passing,
             ApiFailure::Unsendable(_) => ErrorKind::Lasting,
         }
     }
@@ -82,6 +94,10 @@ impl fmt::Display for ApiError {
             ApiFailure::Broken(why) => write!(f, "{host}: {why}"),
             ApiFailure::Refused(refusal) => self.fmt_refusal(refusal, f),
             ApiFailure::Incomplete { field } => write!(f, "the answer to {operation} has no {field}"),
+            ApiFailure::Late { limit } => {
+                write!(f, "{host} has not given the list of nodes within {} s", limit.as_secs())
+            }
+            ApiFailure::Endless { pages } => write!(f, "{host} goes on after {pages} pages about one node"),
             ApiFailure::Unsendable(why) => write!(f, "{operation} cannot be called: {why}"),
         }
     }

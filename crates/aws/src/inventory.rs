@@ -3,13 +3,17 @@
 //! It must not know what a node is looked for, nor which of several is meant. The answers hold no tags: those of a node
 //! can be asked for by a filter only.
 
-use std::{collections::HashSet, time::SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 use aws_sdk_ssm::{
     Client,
     error::BuildError,
     types::{InstanceInformation, InstanceInformationStringFilter, PingStatus},
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     backoff::Backoff,
@@ -28,6 +32,8 @@ const ATTEMPTS: u32 = 4;
 const PAGE: i32 = 50;
 /// Pages that are followed at most, so that no list is endless: 5,000 nodes.
 const MAX_PAGES: usize = 100;
+/// For all pages of a list, their repetitions included. A page takes some 100 ms: ample for as many as are followed.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The nodes that are asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,7 +105,16 @@ impl Ping {
     }
 }
 
-/// Some of the nodes that were asked for. A page may be empty though more follow.
+/// The nodes that were asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct List {
+    /// The nodes, as far as pages are followed.
+    pub nodes: Vec<ManagedNode>,
+    /// Whether these are all.
+    pub is_whole: bool,
+}
+
+/// Some of the nodes. A page may be empty though more follow.
 struct Page {
     nodes: Vec<ManagedNode>,
     /// What to ask for the next page with; none after the last.
@@ -112,19 +127,20 @@ pub struct Inventory {
     aws: Aws,
     client: Client,
     backoff: Backoff,
+    limit: Duration,
 }
 
 impl Inventory {
     /// The list with this region, endpoint and these credentials. Nothing is sent yet.
     pub fn new(aws: &Aws) -> Self {
-        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
+        Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF, limit: LIST_TIMEOUT }
     }
 
     /// All nodes that were asked for, as far as they are followed.
     ///
     /// # Errors
-    /// Those of every call.
-    pub async fn all(&self, filter: Filter<'_>) -> Result<Vec<ManagedNode>, ApiError> {
+    /// Those of every call, and a list that takes too long.
+    pub async fn all(&self, filter: Filter<'_>) -> Result<List, ApiError> {
         let mut nodes = Vec::new();
         // A node that moves to a later page while the list is read is in both.
         let mut seen = HashSet::new();
@@ -132,42 +148,44 @@ impl Inventory {
         while let Some(page) = pages.next().await? {
             nodes.extend(page.into_iter().filter(|node| seen.insert(node.id.clone())));
         }
-        Ok(nodes)
-    }
-
-    /// The pages of what is asked for, one after the other.
-    pub fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
-        Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES }
+        Ok(List { nodes, is_whole: pages.is_at_end() })
     }
 
     /// The node with this id, if Systems Manager knows it.
     ///
     /// # Errors
-    /// Those of every call.
+    /// As for [`Self::all`], and an answer without end.
     pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, ApiError> {
-        let mut next = None;
+        let mut pages = self.pages(Filter::Id(id));
         loop {
-            let page = match self.ask(Filter::Id(id), next).await {
-                Ok(page) => page,
+            match pages.next().await {
+                Ok(Some(nodes)) => {
+                    if let Some(node) = nodes.into_iter().find(|node| node.id == id) {
+                        return Ok(Some(node));
+                    }
+                }
+                Ok(None) if pages.is_at_end() => return Ok(None),
+                Ok(None) => return Err(self.failed(ApiFailure::Endless { pages: MAX_PAGES }).await),
                 // Ids that it does not know are an empty list to the service at times, and an error at others.
                 Err(error) if error.kind() == ErrorKind::Gone => return Ok(None),
                 Err(error) => return Err(error),
-            };
-            if let Some(node) = page.nodes.into_iter().find(|node| node.id == id) {
-                return Ok(Some(node));
-            }
-            next = page.next;
-            if next.is_none() {
-                return Ok(None);
             }
         }
     }
 
+    /// The pages of what is asked for, one after the other.
+    fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
+        Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES, deadline: Instant::now() + self.limit }
+    }
+
+    async fn failed(&self, failure: ApiFailure) -> ApiError {
+        failed(&self.aws, &Call::DescribeInstanceInformation, failure).await
+    }
+
     async fn ask(&self, filter: Filter<'_>, next: Option<String>) -> Result<Page, ApiError> {
-        let call = Call::DescribeInstanceInformation;
         let filters = match filters(filter) {
             Ok(filters) => filters,
-            Err(error) => return Err(failed(&self.aws, &call, ApiFailure::Unsendable(error.to_string())).await),
+            Err(error) => return Err(self.failed(ApiFailure::Unsendable(error.to_string())).await),
         };
         let send = || {
             let request = self.client.describe_instance_information().max_results(PAGE);
@@ -175,7 +193,7 @@ impl Inventory {
         };
         let again = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Passing);
         let attempts = Attempts { limit: ATTEMPTS, backoff: self.backoff };
-        let answer = repeat(&self.aws, &call, attempts, again, send).await?;
+        let answer = repeat(&self.aws, &Call::DescribeInstanceInformation, attempts, again, send).await?;
         let nodes: Vec<_> =
             answer.instance_information_list.unwrap_or_default().into_iter().filter_map(managed_node).collect();
         tracing::debug!(nodes = nodes.len(), more = answer.next_token.is_some(), "nodes listed");
@@ -183,27 +201,36 @@ impl Inventory {
     }
 }
 
-/// The pages of one list.
+/// The pages of one list, within their limits.
 #[derive(Debug)]
-pub struct Pages<'a> {
+struct Pages<'a> {
     inventory: &'a Inventory,
     filter: Filter<'a>,
     /// How to ask for the next page, if there is one.
     next: Option<Option<String>>,
     left: usize,
+    deadline: Instant,
 }
 
 impl Pages<'_> {
-    /// The next page's nodes; none after the last.
-    ///
-    /// # Errors
-    /// Those of every call.
-    pub async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, ApiError> {
-        let Some(next) = self.next.take().filter(|_| self.left > 0) else { return Ok(None) };
+    /// The next page's nodes; none after the last that is followed.
+    async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, ApiError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(next) = self.next.take() else { return Ok(None) };
         self.left -= 1;
-        let page = self.inventory.ask(self.filter, next).await?;
+        let page = match timeout_at(self.deadline, self.inventory.ask(self.filter, next)).await {
+            Ok(page) => page?,
+            Err(_) => return Err(self.inventory.failed(ApiFailure::Late { limit: self.inventory.limit }).await),
+        };
         self.next = page.next.map(Some);
         Ok(Some(page.nodes))
+    }
+
+    /// Whether no page is left, not even one that is not followed.
+    fn is_at_end(&self) -> bool {
+        self.next.is_none()
     }
 }
 
@@ -244,8 +271,6 @@ fn managed_node(answer: InstanceInformation) -> Option<ManagedNode> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::test_support::Service;
 
@@ -254,7 +279,7 @@ mod tests {
     async fn inventory(service: &Service) -> Inventory {
         let aws = service.aws("").await;
         let config = aws_sdk_ssm::config::Builder::from(aws.sdk()).http_client(service.clone()).build();
-        Inventory { client: Client::from_conf(config), aws, backoff: Backoff::new(MILLI, MILLI) }
+        Inventory { client: Client::from_conf(config), aws, backoff: Backoff::new(MILLI, MILLI), limit: LIST_TIMEOUT }
     }
 
     #[tokio::test]
@@ -265,7 +290,8 @@ mod tests {
             (200, r#"{"InstanceInformationList":[{"InstanceId":"i-1"},{"InstanceId":"i-2"}],"NextToken":""}"#),
         ]);
         let tags = ["Name=web".parse().unwrap(), "Stage=x=y".parse().unwrap()];
-        let nodes = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();
+        let List { nodes, is_whole } = inventory(&service).await.all(Filter::Tags(&tags)).await.unwrap();
+        assert!(is_whole);
         assert_eq!(nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["i-1", "i-2"]);
         let filters = r#""Filters":[{"Key":"tag:Name","Values":["web"]},{"Key":"tag:Stage","Values":["x=y"]}]"#;
         assert_eq!(
@@ -318,9 +344,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_never_ends_is_left() {
-        let service = Service::answering([(200, r#"{"InstanceInformationList":[],"NextToken":"again"}"#); MAX_PAGES]);
-        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        let endless =
+            || Service::answering([(200, r#"{"InstanceInformationList":[],"NextToken":"again"}"#); MAX_PAGES]);
+        let service = endless();
+        let expected = List { nodes: Vec::new(), is_whole: false };
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(expected));
         assert_eq!(service.requests().len(), MAX_PAGES);
+        let service = endless();
+        let error = inventory(&service).await.node("i-1").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Passing);
+        assert_eq!(error.to_string(), "ssm.eu-west-1.amazonaws.com goes on after 100 pages about one node");
+        assert_eq!(service.requests().len(), MAX_PAGES);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_takes_too_long_is_left() {
+        let limit = Duration::from_millis(10);
+        let inventory = Inventory { limit, ..inventory(&Service::silent()).await };
+        let late = inventory.all(Filter::All).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Passing);
+        assert_eq!(late.to_string(), "ssm.eu-west-1.amazonaws.com has not given the list of nodes within 0 s");
+        assert_eq!(inventory.node("i-1").await.unwrap_err(), late);
     }
 
     #[tokio::test]
@@ -328,7 +372,8 @@ mod tests {
         let refusal = |code: &str| format!(r#"{{"__type":"{code}","message":"m"}}"#);
         let (throttled, denied) = (refusal("ThrottlingException"), refusal("AccessDeniedException"));
         let service = Service::answering([(400, throttled.as_str()), (500, "{}"), (200, "{}")]);
-        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(Vec::new()));
+        let expected = List { nodes: Vec::new(), is_whole: true };
+        assert_eq!(inventory(&service).await.all(Filter::All).await, Ok(expected));
         let service = Service::answering([(400, denied.as_str())]);
         let error = inventory(&service).await.all(Filter::All).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);

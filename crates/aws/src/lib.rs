@@ -44,6 +44,7 @@ mod inventory;
 mod kind;
 mod load_error;
 mod overrides;
+mod profile_files;
 mod refusal;
 mod repeat;
 mod sessions;
@@ -63,7 +64,7 @@ pub use self::{
     error::{ApiError, ApiFailure},
     home::expand as expand_home,
     instance_connect::{InstanceConnect, InstanceId, NotAnInstance},
-    inventory::{Filter, Inventory, ManagedNode, Pages, Ping},
+    inventory::{Filter, Inventory, List, ManagedNode, Ping},
     kind::ErrorKind,
     load_error::{HalfKeyPair, LoadError, Origin},
     overrides::{Limits, Overrides},

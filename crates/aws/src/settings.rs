@@ -60,13 +60,7 @@ impl Settings<'_> {
             .or_else(|| variable(self.env, "AWS_REGION"))
             .or_else(|| variable(self.env, "AWS_DEFAULT_REGION"))
             .or_else(|| self.property("region"));
-        match region {
-            Some(region) if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
-                // It becomes part of host names: nothing but a label may pass.
-                Err(LoadError::NotARegion(region))
-            }
-            region => Ok(region),
-        }
+        region.map(check_region).transpose()
     }
 
     /// Whether URLs of environment and profile do not count.
@@ -151,6 +145,16 @@ impl Settings<'_> {
 /// A variable of the environment, unless it is blank.
 pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
     env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A region, wherever it comes from.
+///
+/// # Errors
+/// [`LoadError::NotARegion`] for what can be none.
+pub(super) fn check_region(region: String) -> Result<String, LoadError> {
+    // It becomes part of host names: nothing but a label may pass.
+    let is_label = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_label { Ok(region) } else { Err(LoadError::NotARegion(region)) }
 }
 
 pub(super) fn check_url(url: &str, origin: Origin) -> Result<String, LoadError> {

@@ -72,6 +72,7 @@ impl Drop for Folder {
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     answers: Arc<Mutex<Vec<(u16, String)>>>,
+    answers_at_all: bool,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -79,7 +80,12 @@ impl Service {
     pub(super) fn answering<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Self {
         let mut answers: Vec<_> = answers.into_iter().map(|(status, body)| (status, body.to_owned())).collect();
         answers.reverse();
-        Self { answers: Arc::new(Mutex::new(answers)), requests: Arc::default() }
+        Self { answers: Arc::new(Mutex::new(answers)), answers_at_all: true, requests: Arc::default() }
+    }
+
+    /// One that takes requests and never answers.
+    pub(super) fn silent() -> Self {
+        Self { answers_at_all: false, ..Self::answering([]) }
     }
 
     /// Each request as its operation and its body.
@@ -107,6 +113,9 @@ impl HttpConnector for Service {
         let operation = operation.rsplit('.').next().unwrap_or_default();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         self.requests.lock().unwrap().push(format!("{operation} {body}"));
+        if !self.answers_at_all {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
         let (status, body) = self.answers.lock().unwrap().pop().expect("no answer is left");
         let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(response))

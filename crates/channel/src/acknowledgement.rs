@@ -3,42 +3,11 @@
 //! An acknowledgement means the one message it names, in order or not. Both official sides match it by its sequence
 //! number alone, and neither acknowledges nor resends acknowledgements.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::message::MessageType;
-
-/// Acknowledgements that may wait for the pace. Agents send at most as fast as we acknowledge, or a little faster;
-/// this much lead takes minutes to build up and 1.5 MiB to hold.
-const MAX_WAITING: usize = 64 << 10;
-
-/// Acknowledgements that wait to be sent, oldest first: the agent resends its oldest message.
-#[derive(Debug, Default)]
-pub(super) struct Acknowledgements {
-    waiting: VecDeque<(i64, Uuid)>,
-}
-
-impl Acknowledgements {
-    pub(super) fn push(&mut self, sequence: i64, id: Uuid) {
-        self.waiting.push_back((sequence, id));
-    }
-
-    pub(super) fn pop(&mut self) -> Option<(i64, Uuid)> {
-        self.waiting.pop_front()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Whether no more messages may be accepted before some are acknowledged.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= MAX_WAITING
-    }
-}
 
 /// What is read of an acknowledgement.
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,13 @@
 //! That the lone message has none behind it is what keeps a refusal from costing the session: a message that the
 //! service will never forward could otherwise not be taken back, since its number belongs to the bytes that follow.
 //!
+//! The answer is one path's. A new socket may lead to a cell of the service that takes less, so on each new path new
+//! messages are of the certain size. Larger ones that are still unacknowledged go out again as they are, since their
+//! numbers are spoken for: they cannot be cut anew. The path that takes one of them has answered the question; and if
+//! path after path is closed by the service over them, this session can never deliver them, which is said
+//! ([`is_refused`](Discovery::is_refused)) in place of trying for ever. A service that only pauses is left to the limit
+//! of pauses, since nothing tells its answer from an agent that is away.
+//!
 //! Sizes, numbers and times only; the messages are elsewhere.
 
 use std::time::{Duration, Instant};
@@ -27,6 +34,9 @@ const TRIAL_LOSSES: usize = 32;
 const REPLY: Duration = Duration::from_secs(1);
 /// Refusals in a row after which the message is taken back: a single objection may be due to something else.
 const REFUSALS: u32 = 2;
+/// Paths in a row that the service closes over larger messages that it took on an earlier one, until they count as
+/// refused for good. Closes have other reasons too; five in a row, each after [`REST`] without one, have this one.
+const REFUSED_PATHS: u32 = 5;
 /// The longest round trip with which larger messages are tried: with longer ones the window is the limit, not the count
 /// of messages.
 const ROUND_TRIP: Duration = Duration::from_millis(250);
@@ -45,6 +55,18 @@ pub(super) struct Situation {
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     stage: Stage,
+    /// Paths in a row that were closed over larger messages of an earlier one.
+    refused_paths: u32,
+    path: Path,
+}
+
+/// The present path, as far as larger messages of earlier ones are concerned.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    /// When something could go out on it for the first time.
+    since: Option<Instant>,
+    /// It has delivered a larger message.
+    takes_larger: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -93,6 +115,7 @@ impl Discovery {
     pub(super) fn size(&self, now: Instant, bulk: Situation) -> usize {
         let Situation { sustained, round_trip, available } = bulk;
         match self.stage {
+            Stage::Untried if self.refused_paths > 0 => CERTAIN,
             Stage::Untried if sustained && available >= LARGER && round_trip <= ROUND_TRIP => LARGER,
             Stage::Resting { until } if until <= now && available >= LARGER => LARGER,
             Stage::Trying { .. } | Stage::Kept => LARGER,
@@ -130,13 +153,21 @@ impl Discovery {
         }
     }
 
-    /// The message numbered `sequence` was acknowledged.
-    pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64) {
-        if let Stage::Asking(question) = self.stage
-            && question.sequence == sequence
-        {
-            let objected = question.objected || question.refusals > 0;
-            self.stage = if objected { Stage::GivenUp } else { Stage::Resting { until: now + REST } };
+    /// The message numbered `sequence`, which was sent on this path with `length` payload bytes, was acknowledged.
+    pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64, length: usize) {
+        if length <= CERTAIN {
+            return;
+        }
+        self.path.takes_larger = true;
+        self.refused_paths = 0;
+        let rest = Stage::Resting { until: now + REST };
+        match self.stage {
+            Stage::Asking(question) if question.sequence == sequence => {
+                let objected = question.objected || question.refusals > 0;
+                self.stage = if objected { Stage::GivenUp } else { rest };
+            }
+            Stage::Untried => self.stage = rest,
+            _ => {}
         }
     }
 
@@ -149,11 +180,28 @@ impl Discovery {
         }
     }
 
-    /// The path broke, which is nobody's answer: what was on trial has to be tried again.
-    pub(super) fn path_lost(&mut self) {
-        if matches!(self.stage, Stage::Resting { .. } | Stage::Trying { .. }) {
+    /// The path is gone, closed by the service or broken, which is nobody's answer; `awaited` says whether larger
+    /// messages had gone out on it that were not acknowledged. What was found out was found out about this path.
+    pub(super) fn path_lost(&mut self, closed_by_service: bool, awaited: bool) {
+        if closed_by_service {
+            self.objected();
+            let is_question = matches!(self.stage, Stage::Asking(_));
+            self.refused_paths += u32::from(awaited && !is_question && !self.path.takes_larger);
+        }
+        if matches!(self.stage, Stage::Resting { .. } | Stage::Trying { .. } | Stage::Kept) {
             self.stage = Stage::Untried;
         }
+        self.path = Path::default();
+    }
+
+    /// Whether the service will not have messages that it took on an earlier path.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused_paths >= REFUSED_PATHS
+    }
+
+    /// Something may go out at `now`.
+    pub(super) fn path_in_use(&mut self, now: Instant) {
+        self.path.since.get_or_insert(now);
     }
 
     /// This many larger messages were not acknowledged in time.
@@ -166,15 +214,19 @@ impl Discovery {
         }
     }
 
-    /// Until when the message numbered `sequence` is not to be sent again: the service objected to it, and may have
-    /// forwarded it all the same.
-    pub(super) fn rests_until(&self, now: Instant, sequence: i64) -> Option<Instant> {
-        match self.stage {
-            Stage::Asking(question) if question.sequence == sequence && question.objected => {
-                Some(question.asked + REPLY).filter(|until| now < *until)
+    /// Until when the message numbered `sequence`, of `length` payload bytes, is not to be sent again. The service may
+    /// have objected to it and forwarded it all the same; or a path was closed over such messages, and it has to be seen
+    /// whether this one is closed without them.
+    pub(super) fn rests_until(&self, now: Instant, sequence: i64, length: usize) -> Option<Instant> {
+        let until = match self.stage {
+            Stage::Asking(question) if question.sequence == sequence && question.objected => question.asked + REPLY,
+            Stage::Asking(_) => return None,
+            _ if self.refused_paths > 0 && length > CERTAIN && !self.path.takes_larger => {
+                self.path.since.unwrap_or(now) + REST
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(until).filter(|until| now < *until)
     }
 
     /// The number of the first larger message if the service refuses it: it is to be taken back and cut anew. Said
@@ -215,7 +267,7 @@ mod tests {
 
     fn trying(now: Instant) -> (Discovery, Instant) {
         let mut discovery = asking(now);
-        discovery.acknowledged(now, 7);
+        discovery.acknowledged(now, 7, LARGER);
         assert!(!discovery.holds());
         assert_eq!(discovery.size(now, BULK), CERTAIN, "the service may still object");
         let later = now + REST;
@@ -229,19 +281,56 @@ mod tests {
         let (mut discovery, now) = trying(Instant::now());
         discovery.stored(now + TRIAL, 9, LARGER);
         discovery.objected();
-        discovery.path_lost();
         assert_eq!(discovery.size(now + TRIAL, IDLE), LARGER, "an objection long after is about something else");
+    }
+
+    #[test]
+    fn what_one_path_takes_is_asked_again_on_the_next() {
+        let (mut discovery, now) = trying(Instant::now());
+        discovery.stored(now + TRIAL, 9, LARGER);
+        discovery.path_lost(true, true);
+        assert_eq!(discovery.size(now, IDLE), CERTAIN);
+        assert_eq!(discovery.size(now, BULK), LARGER, "a question");
+        discovery.acknowledged(now, 6, CERTAIN);
+        assert_eq!(discovery.size(now + REST, IDLE), CERTAIN);
+        discovery.acknowledged(now, 8, LARGER);
+        assert_eq!(discovery.size(now, BULK), CERTAIN, "the service may still object");
+        assert_eq!(discovery.size(now + REST, IDLE), LARGER, "larger messages of the last path have answered");
+    }
+
+    #[test]
+    fn paths_closed_over_what_an_earlier_one_took_are_a_refusal() {
+        let (mut discovery, mut now) = trying(Instant::now());
+        discovery.stored(now + TRIAL, 9, LARGER);
+        discovery.path_lost(true, true);
+        assert_eq!(discovery.rests_until(now, 9, LARGER), None, "this path took such messages");
+        for paths in 0..REFUSED_PATHS {
+            assert!(!discovery.is_refused());
+            let rests = (paths > 0).then_some(now + REST);
+            discovery.path_in_use(now);
+            assert_eq!(discovery.rests_until(now, 9, LARGER), rests);
+            assert_eq!(discovery.rests_until(now, 10, CERTAIN), None);
+            discovery.path_lost(true, false);
+            assert!(!discovery.is_refused(), "nothing larger had gone out");
+            discovery.path_lost(false, true);
+            now += Duration::from_secs(1);
+            discovery.path_lost(true, true);
+        }
+        assert!(discovery.is_refused());
+        assert_eq!(discovery.size(now, BULK), CERTAIN, "no further questions");
+        discovery.acknowledged(now, 9, LARGER);
+        assert!(!discovery.is_refused());
     }
 
     #[test]
     fn an_objection_ends_it_at_every_stage() {
         let now = Instant::now();
         let mut after_acknowledgement = asking(now);
-        after_acknowledgement.acknowledged(now, 7);
+        after_acknowledgement.acknowledged(now, 7, LARGER);
         after_acknowledgement.objected();
         let mut before_acknowledgement = asking(now);
         before_acknowledgement.objected();
-        before_acknowledgement.acknowledged(now, 7);
+        before_acknowledgement.acknowledged(now, 7, LARGER);
         let (mut on_trial, _) = trying(now);
         on_trial.objected();
         for discovery in [after_acknowledgement, before_acknowledgement, on_trial] {
@@ -254,13 +343,13 @@ mod tests {
         let now = Instant::now();
         let mut discovery = asking(now);
         discovery.objected();
-        assert_eq!(discovery.rests_until(now, 6), None);
-        assert_eq!(discovery.rests_until(now, 7), Some(now + REPLY));
+        assert_eq!(discovery.rests_until(now, 6, CERTAIN), None);
+        assert_eq!(discovery.rests_until(now, 7, LARGER), Some(now + REPLY));
         discovery.transmitted(now, 7);
         assert_eq!(discovery.take_refused(now), None, "its acknowledgement may be on its way");
         discovery.transmitted(now + REPLY, 6);
         assert_eq!(discovery.take_refused(now + REPLY), None, "the first refusal");
-        assert_eq!(discovery.rests_until(now + REPLY, 7), None);
+        assert_eq!(discovery.rests_until(now + REPLY, 7, LARGER), None);
         discovery.transmitted(now + REPLY, 7);
         assert_eq!(discovery.take_refused(now + REPLY * 2), None, "no second objection");
         discovery.objected();
@@ -277,7 +366,7 @@ mod tests {
         discovery.lost(1);
         assert_eq!(discovery.size(now, BULK), CERTAIN);
         let (mut discovery, now) = trying(Instant::now());
-        discovery.path_lost();
+        discovery.path_lost(false, false);
         assert_eq!(discovery.size(now, IDLE), CERTAIN);
         assert_eq!(discovery.size(now, BULK), LARGER);
     }

@@ -20,7 +20,7 @@
 //! HandshakeResponse ->              sequence 0
 //!          <- HandshakeComplete     sequence 1
 //!          <- Output                "SSH-2.0-…", as soon as the agent has connected to sshd
-//! Output ->                         held until now, because the agent loses what comes sooner
+//! Output ->                         held until now or for a moment, because the agent loses what comes sooner
 //! …
 //! Flag TerminateSession ->          in sequence, so it works as a FIN
 //!          <- channel_closed
@@ -57,6 +57,7 @@ mod handshake;
 mod message;
 mod pace;
 mod pause;
+mod receipts;
 mod rtt;
 mod send_buffer;
 mod window;
@@ -67,23 +68,31 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use acknowledgement::{Acknowledgement, Acknowledgements};
+use acknowledgement::Acknowledgement;
 use assembler::{Incoming, OVERHEAD, Verdict};
 use bulk::Bulk;
 use discovery::{Discovery, Situation};
 use pace::Pace;
 use pause::Pause;
-use send_buffer::Outgoing;
+use receipts::Receipts;
+use send_buffer::{Delivered, Outgoing};
 
 pub use handshake::PLUGIN_VERSION;
 pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
 
 /// Payload bytes in one message at most; 1024, which are certain, until the service has taken this many.
 pub const MAX_PAYLOAD: usize = discovery::LARGER;
-/// How long user data waits for the far side's first bytes once the handshake is complete. The agent reports the
-/// handshake as complete a moment before it is, and acknowledges and loses what arrives in between; sshd speaks first,
-/// so waiting costs a login nothing. The limit is for services that wait for the client to speak.
-const FIRST_OUTPUT_WAIT: Duration = Duration::from_millis(300);
+/// How long after the agent has sent HandshakeComplete user data may reach it, unless the far side has spoken before. The
+/// agent reports the handshake as complete a moment before it is, and acknowledges and loses what arrives in between:
+/// some milliseconds, of which this is many times the most. sshd speaks first, so that a login waits for nothing. The
+/// limit is for services that wait for the client to speak.
+const FIRST_DATA_AFTER: Duration = Duration::from_millis(50);
+/// How long of that user data is held here at least. The round trip covers the rest, but the one that the handshake shows
+/// has the agent's own time in it: an agent that is slow to answer makes the path seem longer than it is.
+const FIRST_DATA_HELD: Duration = Duration::from_millis(25);
+/// The time in which an acknowledgement has arrived at least, or never will, as long as the connection lives. It is the
+/// agent's longest timeout: up to then an acknowledgement that is only late has a message sent again.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The handshake's response is the first message of ours.
 const RESPONSE_SEQUENCE: i64 = 0;
 /// Bytes taken from stdin ahead of the window: six messages, which at the service's pace go in 7 ms. Ahead of the pace
@@ -130,8 +139,11 @@ pub enum Event {
     PortRefused,
     /// The agent has acknowledged the terminate flag and everything before it.
     Ended,
-    /// A pause lasts too long with data waiting: the socket should be replaced.
+    /// Data has waited too long for the end of a pause: the socket should be replaced.
     Stalled,
+    /// The service closes each new socket over messages that it took on an earlier one. They are larger than what is
+    /// certain, and their numbers are spoken for, so that this session will never deliver them.
+    PayloadRefused,
     /// The service has closed the session; what was in order is delivered, and nothing will come after this.
     Closed {
         /// The service's own text, for stderr; may be empty.
@@ -214,12 +226,14 @@ pub struct Channel {
     /// Acknowledgements sent since the last message of data.
     acknowledgements_in_a_row: u32,
     incoming: Incoming,
-    acknowledgements: Acknowledgements,
+    receipts: Receipts,
     outgoing: Outgoing,
     output: VecDeque<Bytes>,
     output_bytes: usize,
     events: VecDeque<Event>,
     agent_version: Option<String>,
+    /// From the handshake's response to its first answer; the agent's own time is in it.
+    handshake_took: Option<Duration>,
     ending: Option<Ending>,
     terminate_sequence: Option<i64>,
     bytes_sent: u64,
@@ -247,12 +261,13 @@ impl Channel {
             discovery,
             acknowledgements_in_a_row: 0,
             incoming: Incoming::default(),
-            acknowledgements: Acknowledgements::default(),
+            receipts: Receipts::default(),
             outgoing: Outgoing::new(),
             output: VecDeque::new(),
             output_bytes: 0,
             events: VecDeque::new(),
             agent_version: None,
+            handshake_took: None,
             ending: None,
             terminate_sequence: None,
             bytes_sent: 0,
@@ -274,12 +289,11 @@ impl Channel {
             MessageType::OutputStreamData => self.handle_stream_data(now, &message),
             MessageType::Acknowledge => self.handle_acknowledgement(now, &message.payload),
             MessageType::StartPublication => {
-                self.end_pause();
+                self.end_pause(now);
                 Ok(())
             }
             MessageType::PausePublication => {
-                self.discovery.objected();
-                self.pause.get_or_insert_with(|| Pause::new(now));
+                self.begin_pause(now);
                 Ok(())
             }
             MessageType::ChannelClosed => {
@@ -292,16 +306,18 @@ impl Channel {
     }
 
     fn handle_stream_data(&mut self, now: Instant, message: &Message) -> Result<(), Ignored> {
-        self.end_pause();
-        if self.acknowledgements.is_full() {
+        if self.receipts.is_full() {
             return Err(Ignored::NoRoom);
         }
         match self.incoming.offer(message.sequence, message.payload_type, &message.payload) {
             Verdict::Refused => return Err(Ignored::NoRoom),
-            Verdict::Duplicate => self.duplicates += 1,
-            Verdict::Accepted => {}
+            Verdict::Duplicate => {
+                self.duplicates += 1;
+                let answer = self.outgoing.answer_time().max(ANSWER_TIME);
+                self.receipts.came_again(now, message.sequence, message.id, answer);
+            }
+            Verdict::Accepted => self.receipts.arrived(message.sequence, message.id, self.incoming.expected()),
         }
-        self.acknowledgements.push(message.sequence, message.id);
         while let Some((payload_type, payload)) = self.incoming.next() {
             self.deliver(now, payload_type, payload);
         }
@@ -355,9 +371,10 @@ impl Channel {
         if self.phase != Phase::Handshake {
             return;
         }
-        self.phase = Phase::AwaitingFirstOutput { until: now + FIRST_OUTPUT_WAIT };
         // The agent completes the handshake with the response in hand, and may acknowledge it later, or never.
-        self.outgoing.acknowledged(now, RESPONSE_SEQUENCE);
+        self.acknowledged(now, RESPONSE_SEQUENCE);
+        let left = FIRST_DATA_AFTER.saturating_sub(self.handshake_took.unwrap_or_default());
+        self.phase = Phase::AwaitingFirstOutput { until: now + left.max(FIRST_DATA_HELD) };
         self.events.push_back(Event::Ready { agent_version: self.agent_version.clone().unwrap_or_default() });
         let message = handshake::Complete::parse(payload).customer_message;
         if !message.is_empty() {
@@ -367,15 +384,13 @@ impl Channel {
 
     fn handle_acknowledgement(&mut self, now: Instant, payload: &[u8]) -> Result<(), Ignored> {
         let acknowledgement = Acknowledgement::parse(payload).ok_or(Ignored::Acknowledgement)?;
-        self.end_pause();
-        let was_waiting = self.outgoing.acknowledged(now, acknowledgement.sequence);
+        let was_waiting = self.acknowledged(now, acknowledgement.sequence);
         if self.bytes_received > 0 {
             self.outgoing.presume_delivered();
         }
         if !was_waiting {
             return Err(Ignored::NotWaiting);
         }
-        self.discovery.acknowledged(now, acknowledgement.sequence);
         // The flag's acknowledgement alone says little: the agent acknowledges what it keeps out of order too.
         if self.terminate_sequence.is_some() && self.outgoing.is_idle() {
             self.events.push_back(Event::Ended);
@@ -383,9 +398,37 @@ impl Channel {
         Ok(())
     }
 
-    fn end_pause(&mut self) {
-        if self.pause.take().is_some() {
-            self.outgoing.resend_all();
+    /// The agent has our message numbered `sequence`. Whether that was not known.
+    fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
+        let Some(message) = self.outgoing.acknowledged(now, sequence) else { return false };
+        let shortest = self.outgoing.shortest_round_trip();
+        if self.pause.as_ref().is_some_and(|pause| pause.is_ended_by(now, &message, shortest)) {
+            self.end_pause(now);
+        }
+        // What was not sent on this path says nothing about it.
+        let Delivered { sent: Some(sent), payload_bytes, .. } = message else { return true };
+        if self.phase == Phase::Handshake {
+            self.handshake_took.get_or_insert(now.saturating_duration_since(sent));
+        }
+        self.discovery.acknowledged(now, sequence, payload_bytes);
+        true
+    }
+
+    fn begin_pause(&mut self, now: Instant) {
+        self.discovery.objected();
+        match &mut self.pause {
+            Some(pause) => pause.asked_again(now),
+            None => {
+                self.pause = Some(Pause::new(now));
+                self.pace.slow_down(now);
+            }
+        }
+    }
+
+    fn end_pause(&mut self, now: Instant) {
+        if let Some(pause) = self.pause.take() {
+            self.pace.go_on(now);
+            self.outgoing.paused(now, pause.lasted(now));
         }
     }
 
@@ -396,15 +439,25 @@ impl Channel {
         {
             self.phase = Phase::Open;
         }
-        if let Some(pause) = &self.pause {
-            if pause.limit() <= now && self.has_something_to_send() {
-                self.pause = None;
-                self.events.push_back(Event::Stalled);
-            }
-        } else if self.has_transport && self.outgoing.timeout().is_some_and(|timeout| timeout <= now) {
+        let pause_limit = self.pause_limit(now);
+        if pause_limit.is_some_and(|limit| limit <= now) {
+            self.end_pause(now);
+            self.events.push_back(Event::Stalled);
+        } else if self.pause.is_none()
+            && self.has_transport
+            && self.outgoing.timeout().is_some_and(|timeout| timeout <= now)
+        {
             let larger = self.outgoing.expire(now, discovery::CERTAIN);
             self.discovery.lost(larger);
         }
+    }
+
+    /// When a pause has lasted too long for what waits in it.
+    fn pause_limit(&mut self, now: Instant) -> Option<Instant> {
+        let waits = self.has_something_to_send();
+        let pause = self.pause.as_mut()?;
+        pause.waits(now, waits);
+        pause.limit()
     }
 
     /// Takes SSH bytes from stdin: no more than [`send_capacity`](Self::send_capacity) says, the rest is for later.
@@ -422,7 +475,7 @@ impl Channel {
         if self.ending.is_some() || self.phase == Phase::Closed {
             return 0;
         }
-        let lookahead = match self.pace.is_limited() {
+        let lookahead = match self.pace.is_limited(now) {
             true => (self.pace.allowance(now).max(1) as usize * MAX_PAYLOAD).min(LOOKAHEAD),
             false => LOOKAHEAD_UNPACED,
         };
@@ -438,13 +491,17 @@ impl Channel {
     /// The socket is gone, closed by the service or not. Nothing goes out until there is a new one; nothing is
     /// forgotten.
     pub fn transport_lost(&mut self, closed_by_service: bool) {
-        self.has_transport = false;
-        self.pause = None;
-        if closed_by_service {
-            self.discovery.objected();
-        } else {
-            self.discovery.path_lost();
+        if !std::mem::take(&mut self.has_transport) {
+            return;
         }
+        self.pause = None;
+        let was_refused = self.discovery.is_refused();
+        let awaited = self.outgoing.awaits_acknowledgement_above(discovery::CERTAIN);
+        self.discovery.path_lost(closed_by_service, awaited);
+        if self.discovery.is_refused() && !was_refused {
+            self.events.push_back(Event::PayloadRefused);
+        }
+        self.receipts.path_lost();
     }
 
     /// There is a new socket, on which the open message has been sent. Everything unacknowledged is sent again.
@@ -457,7 +514,7 @@ impl Channel {
     /// Whether frames should be read from the WebSocket now. If not, the bytes delivered wait for
     /// [`poll_output`](Self::poll_output): to read on would only fill memory.
     pub fn wants_frames(&self) -> bool {
-        self.output_bytes < OUTPUT_HIGH_WATER && !self.acknowledgements.is_full()
+        self.output_bytes < OUTPUT_HIGH_WATER && !self.receipts.is_full()
     }
 
     /// The next message for the WebSocket: acknowledgements first, then data, within pace and window.
@@ -475,7 +532,7 @@ impl Channel {
     }
 
     fn poll_acknowledgement(&mut self, now: Instant) -> Option<Bytes> {
-        let (sequence, id) = self.acknowledgements.pop()?;
+        let (sequence, id) = self.receipts.pop(now)?;
         self.acknowledgements_in_a_row += 1;
         let message = Message {
             message_type: MessageType::Acknowledge,
@@ -491,6 +548,7 @@ impl Channel {
 
     fn poll_data(&mut self, now: Instant) -> Option<Bytes> {
         self.acknowledgements_in_a_row = 0;
+        self.discovery.path_in_use(now);
         let has_something = self.has_something_to_send();
         if let Some(pause) = &mut self.pause {
             if !has_something || !pause.take_probe(now) {
@@ -529,7 +587,8 @@ impl Channel {
 
     /// Until when nothing is sent again, because all that is due is a message that the service objected to.
     fn due_rests_until(&self, now: Instant) -> Option<Instant> {
-        self.discovery.rests_until(now, self.outgoing.next_due()?)
+        let sequence = self.outgoing.next_due()?;
+        self.discovery.rests_until(now, sequence, self.outgoing.payload_bytes(sequence))
     }
 
     /// Payload bytes in the next message at most.
@@ -621,12 +680,12 @@ impl Channel {
         };
         let pace = self.has_frame(now).then(|| self.pace.next(now));
         let held = self.holds_until(now).into_iter().chain(self.due_rests_until(now)).min();
+        let pause_limit = self.pause_limit(now);
         let outgoing = match &self.pause {
-            Some(pause) if self.has_something_to_send() => {
+            Some(pause) => pause_limit.map(|limit| {
                 let probe = self.has_transport.then(|| pause.probe_at().max(self.pace.next(now)));
-                probe.into_iter().chain([pause.limit()]).min()
-            }
-            Some(_) => None,
+                probe.map_or(limit, |probe| probe.min(limit))
+            }),
             None if self.has_transport => self.outgoing.timeout(),
             None => None,
         };
@@ -643,12 +702,24 @@ impl Channel {
         let has_new = may_send_new && (has_data || self.may_terminate());
         let has_due = self.outgoing.next_due().is_some() && self.due_rests_until(now).is_none();
         let has_data = self.pause.is_none() && (has_due || has_new);
-        has_data || !self.acknowledgements.is_empty()
+        has_data || !self.receipts.is_empty()
     }
 
     /// Whether sent messages wait for their acknowledgement, so that a silent peer is a reason for doubt.
     pub fn awaits_acknowledgement(&self) -> bool {
         self.outgoing.awaits_acknowledgement()
+    }
+
+    /// Bytes taken by [`send`](Self::send) that are not known to have arrived: not sent yet, or not acknowledged.
+    pub fn undelivered_bytes(&self) -> usize {
+        let is_data = |sequence| sequence != RESPONSE_SEQUENCE && Some(sequence) != self.terminate_sequence;
+        let in_flight = self.outgoing.in_flight().filter(|(sequence, _)| is_data(*sequence));
+        self.outgoing.unsent() + in_flight.map(|(_, bytes)| bytes).sum::<usize>()
+    }
+
+    /// Whether messages of the far side have come behind others that have not.
+    pub fn lacks_messages(&self) -> bool {
+        self.incoming.waiting_bytes() > 0
     }
 
     /// Whether any SSH bytes have ever come from the far side.

@@ -61,11 +61,15 @@ impl RoundTrip {
 
     /// How long to wait for an acknowledgement before sending again.
     pub(super) fn timeout(&self) -> Duration {
-        let base = match self.estimate {
+        (self.without_back_off() * (1 << self.backoff)).min(MAX)
+    }
+
+    /// The same, as it was before there was none in time.
+    pub(super) fn without_back_off(&self) -> Duration {
+        match self.estimate {
             None => INITIAL,
             Some(Estimate { smoothed, variation }) => (smoothed + (variation * 4).max(GRANULARITY)).max(MIN),
-        };
-        (base * (1 << self.backoff)).min(MAX)
+        }
     }
 
     /// The smoothed round trip, once measured.

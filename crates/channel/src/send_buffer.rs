@@ -32,7 +32,9 @@ const SUSPECTED_RESENDS: u32 = 3;
 struct InFlight {
     frame: Bytes,
     payload_bytes: usize,
-    /// When it was last sent; nothing if it never was.
+    /// When it was sent for the first time, on whatever connection.
+    first_sent: Option<Instant>,
+    /// When it was last sent on this connection.
     sent: Option<Instant>,
     /// Whether its acknowledgement will tell the round trip: user data, sent once, never overdue (Karn's rule).
     tells_round_trip: bool,
@@ -40,6 +42,17 @@ struct InFlight {
     resends: u32,
     /// Those of them after which something sent later was acknowledged.
     witnessed: u32,
+}
+
+/// A message that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivered {
+    /// When it was sent for the first time, if it ever was.
+    pub first_sent: Option<Instant>,
+    /// When it was last sent on this connection, if it was.
+    pub sent: Option<Instant>,
+    /// The length of its payload, in bytes.
+    pub payload_bytes: usize,
 }
 
 /// The send side of the stream.
@@ -100,6 +113,11 @@ impl Outgoing {
         self.unsent.is_empty() && self.in_flight.is_empty()
     }
 
+    /// The messages that wait for their acknowledgement: numbers and payload bytes.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = (i64, usize)> {
+        self.in_flight.iter().map(|(sequence, message)| (*sequence, message.payload_bytes))
+    }
+
     /// Whether a message waits for its acknowledgement.
     pub(super) fn awaits_acknowledgement(&self) -> bool {
         !self.in_flight.is_empty()
@@ -141,7 +159,8 @@ impl Outgoing {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.in_flight_bytes += payload_bytes;
-        let message = InFlight { frame, payload_bytes, sent: None, tells_round_trip, resends: 0, witnessed: 0 };
+        let message =
+            InFlight { frame, payload_bytes, first_sent: None, sent: None, tells_round_trip, resends: 0, witnessed: 0 };
         self.in_flight.insert(sequence, message);
         self.due.insert(sequence);
     }
@@ -149,6 +168,11 @@ impl Outgoing {
     /// The number of the oldest message that is due.
     pub(super) fn next_due(&self) -> Option<i64> {
         self.due.first().copied()
+    }
+
+    /// The length of an unacknowledged message's payload, in bytes.
+    pub(super) fn payload_bytes(&self, sequence: i64) -> usize {
+        self.in_flight.get(&sequence).map_or(0, |message| message.payload_bytes)
     }
 
     /// The oldest message that is due, which goes out at `now`, and its number.
@@ -177,14 +201,17 @@ impl Outgoing {
 
     fn transmit(&mut self, now: Instant, sequence: i64) -> Option<(i64, Bytes)> {
         let message = self.in_flight.get_mut(&sequence)?;
-        if let Some(sent) = message.sent.replace(now) {
+        let sent = message.sent.replace(now);
+        if message.first_sent.is_none() {
+            message.first_sent = Some(now);
+        } else {
             message.tells_round_trip = false;
             self.resent += 1;
             message.resends += 1;
             if self.acknowledges_once && message.resends == SUSPECTED_RESENDS {
                 self.in_flight_bytes -= message.payload_bytes;
             }
-            if self.latest_acknowledged.is_some_and(|latest| latest > sent) {
+            if sent.is_some() && self.latest_acknowledged > sent {
                 message.witnessed += 1;
             }
         }
@@ -206,9 +233,9 @@ impl Outgoing {
         self.next_sequence = sequence;
     }
 
-    /// The message numbered `sequence` was acknowledged. Whether it was waiting for that.
-    pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
-        let Some(message) = self.remove(sequence) else { return false };
+    /// The message numbered `sequence` was acknowledged, if it was waiting for that.
+    pub(super) fn acknowledged(&mut self, now: Instant, sequence: i64) -> Option<Delivered> {
+        let message = self.remove(sequence)?;
         self.acknowledged_messages += 1;
         let sent = message.sent.filter(|_| message.tells_round_trip);
         let sample = sent.map(|sent| now.saturating_duration_since(sent));
@@ -220,7 +247,8 @@ impl Outgoing {
         if std::mem::take(&mut self.timeouts_in_a_row) > PROBE_AFTER {
             self.resume_after_silence(now);
         }
-        true
+        let InFlight { first_sent, sent, payload_bytes, .. } = message;
+        Some(Delivered { first_sent, sent, payload_bytes })
     }
 
     fn remove(&mut self, sequence: i64) -> Option<InFlight> {
@@ -296,21 +324,36 @@ impl Outgoing {
         }
     }
 
-    /// Everything unacknowledged is due again, oldest first: the path is new, or a pause is over.
-    pub(super) fn resend_all(&mut self) {
+    /// A pause of this length is over. No timeout ran in it, so that its end makes nothing due: each message has the time
+    /// left that it had when the pause began, and they become overdue one after the other, as they were sent. A round
+    /// trip with a pause in it tells nothing.
+    pub(super) fn paused(&mut self, now: Instant, pause: Duration) {
+        let later = |sent: Instant| (sent + pause).min(now);
+        let in_flight = &mut self.in_flight;
+        self.transmissions.retain_mut(|(sent, sequence)| {
+            let is_latest = in_flight.get(sequence).is_some_and(|message| message.sent == Some(*sent));
+            *sent = later(*sent);
+            is_latest
+        });
+        for message in in_flight.values_mut() {
+            message.sent = message.sent.map(later);
+            message.tells_round_trip = false;
+        }
+        self.backed_off = self.backed_off.map(later);
+        self.latest_acknowledged = self.latest_acknowledged.map(later);
+    }
+
+    /// The socket is a new one: nothing that was measured or concluded on the old one holds, and everything
+    /// unacknowledged is due again, oldest first.
+    pub(super) fn new_path(&mut self) {
         self.transmissions.clear();
         self.due.extend(self.in_flight.keys());
         self.timeouts_in_a_row = 0;
-        self.round_trip.forgive();
-    }
-
-    /// The socket is a new one: nothing that was measured or concluded on the old one holds.
-    pub(super) fn new_path(&mut self) {
-        self.resend_all();
         self.round_trip.reset();
         self.window.new_path(self.next_sequence);
         self.latest_acknowledged = None;
         for message in self.in_flight.values_mut() {
+            message.sent = None;
             message.resends = 0;
             message.witnessed = 0;
         }
@@ -338,6 +381,21 @@ impl Outgoing {
     /// The smoothed round trip, once measured.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.round_trip.smoothed()
+    }
+
+    /// The shortest round trip of late, once measured.
+    pub(super) fn shortest_round_trip(&self) -> Option<Duration> {
+        self.window.shortest_round_trip()
+    }
+
+    /// The time in which what is sent is answered.
+    pub(super) fn answer_time(&self) -> Duration {
+        self.round_trip.without_back_off()
+    }
+
+    /// Whether a message of more payload bytes than this was sent on this connection and not acknowledged.
+    pub(super) fn awaits_acknowledgement_above(&self, payload_bytes: usize) -> bool {
+        self.in_flight.values().any(|message| message.sent.is_some() && message.payload_bytes > payload_bytes)
     }
 
     /// Messages sent more than once, counted by resend.

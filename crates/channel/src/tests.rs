@@ -119,16 +119,28 @@ fn stdin_is_held_until_the_handshake_is_complete_and_the_first_output_has_come()
     assert_eq!(table.data(), [(1, b"SSH-2.0-client\r\n".to_vec())]);
 }
 
-#[test]
-fn a_service_that_waits_for_the_client_gets_stdin_after_300_ms() {
+/// How long stdin is held after HandshakeComplete if the agent's answer to the handshake's response takes so long.
+fn held_after(answer: Duration) -> Duration {
     let mut table = Table::new();
     table.channel.send(table.now, b"GET /");
-    table.shake_hands(START);
-    assert_eq!(table.channel.poll_timeout(table.now), Some(table.now + millis(300)));
-    table.advance(millis(299));
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    table.frames();
+    table.advance(answer);
+    table.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
+    table.frames();
+    let held = table.channel.poll_timeout(table.now).unwrap() - table.now;
+    table.advance(held - Duration::from_nanos(1));
     assert!(table.data().is_empty());
-    table.advance(millis(1));
+    table.advance(Duration::from_nanos(1));
     assert_eq!(table.data(), [(1, b"GET /".to_vec())]);
+    held
+}
+
+#[test]
+fn a_service_that_waits_for_the_client_gets_stdin_50_ms_after_the_handshake_was_completed() {
+    assert_eq!(held_after(Duration::ZERO), millis(50));
+    assert_eq!(held_after(millis(30)), millis(20), "the message was under way for so long, and so will stdin be");
+    assert_eq!(held_after(millis(170)), millis(10), "the agent may have been slow, and the path short");
 }
 
 #[test]
@@ -176,6 +188,49 @@ fn every_message_is_acknowledged_and_every_duplicate_again() {
         assert_eq!((acknowledgements[0].sequence, acknowledgements[0].flags), (0, FLAG_SYN | FLAG_FIN));
     }
     assert_eq!(table.output(), b"SSH-2.0-x\r\na");
+}
+
+/// The numbers that the acknowledgements among these messages name.
+fn acknowledged(messages: &[Message]) -> Vec<i64> {
+    let parse = |message: &Message| Acknowledgement::parse(&message.payload).map(|parsed| parsed.sequence);
+    messages.iter().filter(|message| message.message_type == MessageType::Acknowledge).filter_map(parse).collect()
+}
+
+#[test]
+fn a_message_that_comes_again_after_a_break_has_those_behind_it_acknowledged_once_more() {
+    let mut table = Table::open();
+    let frames: Vec<Bytes> = (0..10).map(|_| table.agent_says(PayloadType::OUTPUT, b"x")).collect();
+    assert_eq!(acknowledged(&table.frames()), (3..13).collect::<Vec<i64>>());
+    table.advance(millis(1));
+    table.channel.handle_frame(table.now, &frames[4]).unwrap();
+    assert_eq!(acknowledged(&table.frames()), [7], "the first acknowledgement may be under way");
+    table.channel.transport_lost(true);
+    table.channel.transport_up();
+    assert!(table.frames().is_empty());
+    table.channel.handle_frame(table.now, &frames[5]).unwrap();
+    assert_eq!(acknowledged(&table.frames()), (8..13).collect::<Vec<i64>>());
+    table.channel.handle_frame(table.now, &frames[6]).unwrap();
+    assert_eq!(acknowledged(&table.frames()), [9]);
+}
+
+#[test]
+fn acknowledgements_that_are_repeated_leave_data_its_share() {
+    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    table.shake_hands(START);
+    let frames: Vec<Bytes> = (0..100).map(|_| table.agent_says(PayloadType::OUTPUT, b"x")).collect();
+    (0..2000).for_each(|_| {
+        table.frames();
+        table.advance(millis(1));
+    });
+    table.channel.handle_frame(table.now, &frames[0]).unwrap();
+    table.channel.send(table.now, &[1; 4 * 1024]);
+    let mut sent = Vec::new();
+    while sent.len() < 104 {
+        table.advance(millis(1));
+        sent.extend(table.frames().iter().map(|message| message.message_type));
+    }
+    let data: Vec<usize> = (0..104).filter(|at| sent[*at] == MessageType::InputStreamData).collect();
+    assert!(data.len() == 4 && data.windows(2).all(|pair| pair[1] - pair[0] == 16), "{data:?}");
 }
 
 #[test]
@@ -356,12 +411,86 @@ fn a_pause_holds_data_back_probes_slowly_and_keeps_acknowledging() {
     assert!(table.data().is_empty());
     table.advance(millis(999));
     assert!(table.data().is_empty());
+    table.agent_says(PayloadType::OUTPUT, b"x");
+    assert_eq!(table.frames().len(), 1, "an acknowledgement, and data does not end a pause");
     table.advance(millis(1));
     assert_eq!(table.data(), sent[..1]);
     table.advance(millis(1000));
     assert!(table.data().is_empty());
     table.service_says(MessageType::StartPublication, b"").unwrap();
-    assert_eq!(table.data(), [sent[0].clone(), sent[1].clone(), (3, b"held".to_vec())]);
+    assert_eq!(table.data(), [(3, b"held".to_vec())]);
+}
+
+#[test]
+fn what_was_under_way_when_a_pause_came_does_not_end_it() {
+    let mut table = Table::open();
+    table.channel.send(table.now, &[1; 40 * 1024]);
+    let sent = table.data();
+    assert_eq!(sent.len(), 40);
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.send(table.now, &[2; 9 * 1024]);
+    table.advance(millis(5));
+    table.acknowledge(sent[0].0);
+    table.agent_says(PayloadType::OUTPUT, b"x");
+    assert!(table.data().is_empty());
+    table.advance(millis(995));
+    assert_eq!(table.data(), sent[1..2], "a probe");
+    // It had arrived; this is the answer to what was sent before the pause.
+    table.acknowledge(sent[1].0);
+    assert!(table.data().is_empty());
+    table.advance(millis(2000));
+    assert_eq!(table.data(), sent[2..3]);
+    table.advance(millis(40));
+    table.acknowledge(sent[2].0);
+    assert_eq!(table.data().len(), 1, "the first of what was held back, at the pace of a pause");
+}
+
+#[test]
+fn the_end_of_a_pause_makes_nothing_overdue_and_time_goes_on_where_it_stood() {
+    let mut table = Table::open();
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        table.channel.send(table.now, &[1; 1024]);
+        sent.extend(table.data());
+        table.advance(millis(20));
+    }
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.advance(millis(900));
+    table.service_says(MessageType::StartPublication, b"").unwrap();
+    assert!(table.data().is_empty());
+    // The first has what was left of its timeout of 180 ms, and the others what is left of one twice as long.
+    for (message, wait) in sent.iter().zip([100, 200, 20, 20]) {
+        table.advance(millis(wait - 1));
+        assert!(table.data().is_empty());
+        table.advance(millis(1));
+        assert!(table.data() == [message.clone()]);
+    }
+}
+
+#[test]
+fn the_pace_after_a_pause_is_half_of_what_it_was_and_grows() {
+    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    table.shake_hands(START);
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    let second = |table: &mut Table| {
+        let mut sent = 0;
+        for _ in 0..1000 {
+            table.channel.send(table.now, &[1; 64 << 10]);
+            let data = table.data();
+            sent += data.len();
+            data.iter().for_each(|(sequence, _)| table.acknowledge(*sequence));
+            table.advance(millis(1));
+        }
+        sent
+    };
+    let before = second(&mut table);
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.service_says(MessageType::StartPublication, b"").unwrap();
+    assert_eq!(table.channel.send_capacity(table.now), MAX_PAYLOAD - table.channel.outgoing.unsent());
+    let after: Vec<usize> = (0..11).map(|_| second(&mut table)).collect();
+    assert!((900..=932).contains(&before) && (450..=496).contains(&after[0]), "{before}, {after:?}");
+    assert!(after[10] >= 900 && after.is_sorted(), "{after:?}");
 }
 
 #[test]
@@ -377,7 +506,7 @@ fn a_pause_with_nothing_unacknowledged_is_probed_with_what_waits() {
     table.advance(millis(2000));
     assert!(table.data() == probe);
     table.acknowledge(1);
-    assert_eq!(table.data(), [(2, vec![7])]);
+    assert_eq!(table.data(), [(2, vec![7])], "it was first sent in the pause");
 }
 
 #[test]
@@ -401,19 +530,19 @@ fn a_pause_before_the_handshake_is_over_wakes_nobody_in_vain() {
 }
 
 #[test]
-fn stream_data_and_acknowledgements_end_a_pause_too() {
-    for ends_pause in
-        [(|table: &mut Table| drop(table.agent_says(PayloadType::OUTPUT, b"x"))) as fn(&mut Table), |table| {
-            table.acknowledge(1)
-        }]
-    {
-        let mut table = Table::open();
-        table.service_says(MessageType::PausePublication, b"").unwrap();
-        table.channel.send(table.now, b"held");
-        assert!(table.data().is_empty());
-        ends_pause(&mut table);
-        assert_eq!(table.data(), [(1, b"held".to_vec())]);
-    }
+fn the_handshakes_end_ends_a_pause_in_which_it_was_answered() {
+    let mut table = Table::new();
+    table.service_says(MessageType::PausePublication, b"").unwrap();
+    table.channel.send(table.now, b"early");
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, START.as_bytes());
+    assert!(table.data().is_empty());
+    table.advance(millis(1000));
+    assert_eq!(table.data().len(), 1);
+    table.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    assert!(table.data().is_empty(), "acknowledgements first, at the pace of a pause");
+    table.advance(millis(10));
+    assert_eq!(table.data(), [(1, b"early".to_vec())]);
 }
 
 #[test]
@@ -421,10 +550,47 @@ fn a_pause_without_end_is_reported_when_data_waits() {
     let mut table = Table::open();
     table.service_says(MessageType::PausePublication, b"").unwrap();
     table.advance(Duration::from_secs(3600));
-    assert!(!table.events().contains(&Event::Stalled));
     table.channel.send(table.now, b"key");
-    table.advance(millis(1));
+    assert_eq!(table.data(), [(1, b"key".to_vec())], "after so long it is a probe");
+    for _ in 0..30 {
+        assert!(!table.events().contains(&Event::Stalled));
+        assert!(table.channel.poll_timeout(table.now).is_some_and(|at| at > table.now));
+        table.advance(Duration::from_secs(1));
+        table.data();
+    }
     assert_eq!(table.events().last(), Some(&Event::Stalled));
+}
+
+#[test]
+fn paths_closed_over_messages_that_an_earlier_one_took_are_reported() {
+    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    table.shake_hands(START);
+    table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
+    let mut larger = Vec::new();
+    while larger.len() < 5 {
+        table.channel.send(table.now, &[7; 64 << 10]);
+        for (sequence, payload) in table.data() {
+            if payload.len() > discovery::CERTAIN && table.channel.stats().acknowledged > 2000 {
+                larger.push(sequence);
+            } else {
+                table.acknowledge(sequence);
+            }
+        }
+        table.advance(millis(1));
+    }
+    for closes in 0..6 {
+        assert!(!table.events().contains(&Event::PayloadRefused), "{closes}");
+        table.channel.transport_lost(true);
+        table.channel.transport_up();
+        table.advance(millis(50));
+        let sent = |data: Vec<(i64, Vec<u8>)>| data.iter().any(|(sequence, _)| *sequence == larger[0]);
+        if closes > 0 {
+            assert!(!sent(table.data()), "whether the path is closed without them is to be seen first");
+            table.advance(millis(500));
+        }
+        assert!(sent(table.data()));
+    }
+    assert!(table.events().contains(&Event::PayloadRefused));
 }
 
 /// Sends message after message, of which the first is never acknowledged, for `seconds`.

@@ -76,6 +76,11 @@ impl Window {
         if self.draining > 0 { (self.limit / 2).max(MIN) } else { self.limit }
     }
 
+    /// The shortest round trip of late, once measured.
+    pub(super) fn shortest_round_trip(&self) -> Option<Duration> {
+        self.shortest.map(|shortest| shortest.value)
+    }
+
     /// Something waited because the window was full: growing would have helped.
     pub(super) fn was_full(&mut self) {
         self.round.was_full = true;

@@ -75,6 +75,9 @@ pub enum TrustError {
         /// The setting that names it, as the user would look for it: `AWS_CA_BUNDLE`.
         setting: String,
     },
+    /// The operating system's root certificates cannot be read, for this reason.
+    #[error("this machine's root certificates cannot be read: {0}")]
+    Unreadable(String),
     /// The operating system trusts nobody.
     #[error("this machine has no root certificates")]
     NoRoots,
@@ -88,6 +91,11 @@ impl DialError {
     /// An address that cannot be written as a URL.
     pub(crate) fn unusable(address: &Address, cause: &http::Error) -> Self {
         Self::new(address, Failure::Failed(cause.to_string()))
+    }
+
+    /// Whether somebody has answered, if only to refuse.
+    pub(crate) fn is_answer(&self) -> bool {
+        !matches!(self.failure, Failure::NoAddress(_) | Failure::TimedOut | Failure::Failed(_))
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn encrypt(
     stream: Box<dyn Transport>,
 ) -> Result<Box<dyn Transport>, DialError> {
     let failed = |failure| DialError::new(address, failure);
-    let config = trust.client_config().map_err(|cause| failed(Failure::Trust(cause)))?;
+    let config = trust.client_config().await.map_err(|cause| failed(Failure::Trust(cause)))?;
     let name =
         ServerName::try_from(address.host.clone()).map_err(|cause| failed(Failure::Failed(cause.to_string())))?;
     // rustls reads 4 KiB at a time; the operating system is asked for more at once.

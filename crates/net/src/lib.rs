@@ -21,9 +21,13 @@
 mod address;
 mod any_certificate;
 mod error;
+pub mod files;
 mod hop;
 mod proxies;
 mod proxy;
+mod race;
+#[cfg(test)]
+mod test_support;
 mod trust;
 
 use std::fmt;
@@ -35,6 +39,7 @@ use futures_util::stream::FuturesUnordered;
 use http::Uri;
 
 use proxies::{Proxies, Proxy};
+use race::Race;
 
 pub use address::{Address, Transport, authority};
 pub use error::{DialError, Failure, TrustError, Via, chain};
@@ -44,9 +49,6 @@ pub use trust::{Source, Trust};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// As good as none, for those who want none: 136 years, which can still be added to any time.
 pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
-/// How long a connection may take to come up before another is tried beside it. TCP doubles its patience with each lost
-/// SYN; when a network comes back after some seconds, a fresh attempt finds out sooner.
-const RACE_AFTER: Duration = Duration::from_secs(1);
 
 /// Makes connections. Cheap to clone.
 #[derive(Clone)]
@@ -68,6 +70,12 @@ impl Dialer {
         Self { proxies: Arc::new(Proxies::from_env()), trust }
     }
 
+    /// The same without any proxy: for what belongs to this machine or its network.
+    #[must_use]
+    pub fn direct(&self) -> Self {
+        Self { proxies: Arc::new(Proxies::none()), trust: Arc::clone(&self.trust) }
+    }
+
     /// Connects within `limit`.
     ///
     /// # Errors
@@ -75,23 +83,25 @@ impl Dialer {
     pub async fn dial(&self, address: &Address, limit: Duration) -> Result<Box<dyn Transport>, DialError> {
         if address.encrypted {
             // A CA file that cannot be used is said before anything is dialled.
-            self.trust.client_config().map_err(|cause| DialError::new(address, Failure::Trust(cause)))?;
+            self.trust.client_config().await.map_err(|cause| DialError::new(address, Failure::Trust(cause)))?;
         }
         let uri = address.uri().map_err(|cause| DialError::unusable(address, &cause))?;
         let way = Way { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };
-        let deadline = Instant::now() + limit;
+        let mut race = Race::new(Instant::now(), limit);
         let mut attempts = FuturesUnordered::new();
-        loop {
-            attempts.push(way.open(attempts.len()));
-            let next = (Instant::now() + RACE_AFTER).min(deadline);
-            tokio::select! {
-                Some(result) = attempts.next() => return result,
-                () = tokio::time::sleep_until(next.into()) => {}
+        while !race.is_over(Instant::now()) {
+            if let Some(attempt) = race.start(Instant::now()) {
+                attempts.push(way.open(attempt));
             }
-            if deadline <= Instant::now() {
-                return Err(way.failed(Failure::TimedOut));
+            tokio::select! {
+                Some(result) = attempts.next() => match result {
+                    Ok(transport) => return Ok(transport),
+                    Err(error) => race.failed(error),
+                },
+                () = tokio::time::sleep_until(race.wake().into()) => {}
             }
         }
+        Err(race.into_error().unwrap_or_else(|| way.failed(Failure::TimedOut)))
     }
 }
 
@@ -104,7 +114,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Goes it; `attempt` counts from 0 those that are under way already.
+    /// Goes it; `attempt` counts from 0 those that were begun before.
     async fn open(&self, attempt: usize) -> Result<Box<dyn Transport>, DialError> {
         let Some(proxy) = &self.proxy else { return hop::reach(self.trust, self.target, attempt).await };
         let stream =

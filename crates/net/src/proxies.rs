@@ -35,9 +35,13 @@ impl Proxies {
         Self(if none { Matcher::builder().build() } else { Matcher::from_env() })
     }
 
+    pub(super) fn none() -> Self {
+        Self(Matcher::builder().build())
+    }
+
     /// The proxy on the way to `target`, whose URL is `uri`.
     pub(super) fn to(&self, target: &Address, uri: &Uri) -> Option<Proxy> {
-        if is_link_local(&target.host) {
+        if is_near(&target.host) {
             return None;
         }
         let intercept = self.0.intercept(uri)?;
@@ -65,11 +69,61 @@ fn setting(encrypted: bool) -> &'static str {
     first(own).filter(filled).or_else(|| first(["ALL_PROXY", "all_proxy"])).unwrap_or("HTTPS_PROXY")
 }
 
-/// Whether a host is of the kind that no proxy can reach: the metadata services of machines and containers.
-fn is_link_local(host: &str) -> bool {
-    match host.parse() {
-        Ok(IpAddr::V4(address)) => address.is_link_local(),
-        Ok(IpAddr::V6(address)) => address.is_unicast_link_local() || address.segments().first() == Some(&0xfd00),
+/// Whether a host is this machine, or of the links that it is on: no proxy is asked for it. What listens there is meant for
+/// whoever is here, such as the servers that give credentials to machines, containers and pods, whose tokens no proxy is
+/// to see; a proxy elsewhere would reach its own machine by the same address.
+fn is_near(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    // RFC 6761: these names are loopback, whatever a name server says.
+    if host == "localhost" || host.ends_with(".localhost") {
+        return true;
+    }
+    match host.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            // AWS's own services for instances and pods are below fd00:ec2::/32.
+            address.is_loopback()
+                || address.is_unicast_link_local()
+                || matches!(address.segments(), [0xfd00, 0xec2, ..])
+        }
         Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_and_whoever_gives_credentials_are_reached_without_a_proxy() {
+        let proxies = Proxies(Matcher::builder().all("http://proxy.example:3128").build());
+        let is_direct = |host: &str| {
+            let address = Address { host: host.to_owned(), port: 80, encrypted: false };
+            proxies.to(&address, &address.uri().unwrap()).is_none()
+        };
+        for host in [
+            "127.0.0.1",
+            "127.8.9.10",
+            "::1",
+            "::ffff:127.0.0.1",
+            "localhost",
+            "LocalHost.",
+            "ssm.localhost",
+            // Tasks of ECS, pods of EKS, instances.
+            "169.254.170.2",
+            "169.254.170.23",
+            "fd00:ec2::23",
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "fe80::1",
+        ] {
+            assert!(is_direct(host), "{host}");
+        }
+        for host in ["10.0.0.1", "128.0.0.1", "::2", "fd00::1", "localhost.example.com", "notlocalhost", "ssm.example"]
+        {
+            assert!(!is_direct(host), "{host}");
+        }
+        let none = Address { host: "ssm.example".to_owned(), port: 443, encrypted: true };
+        assert!(Proxies::none().to(&none, &none.uri().unwrap()).is_none());
     }
 }

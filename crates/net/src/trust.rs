@@ -3,9 +3,10 @@
 //! It reads certificate files. It must not know what is dialled or why.
 
 use std::{
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use rustls::{
@@ -16,8 +17,15 @@ use rustls::{
     },
 };
 
+use tokio::sync::OnceCell;
+
 use super::any_certificate::AnyCertificate;
 use super::error::TrustError;
+use super::files;
+
+/// The most that is read of the certificates that a setting names, in bytes: some fifty times what a Linux distribution
+/// trusts.
+const MAX_BYTES: usize = 16 << 20;
 
 /// Whom to trust.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,24 +50,30 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Trust {
     source: Source,
-    config: OnceLock<Result<Arc<ClientConfig>, TrustError>>,
+    config: OnceCell<Result<Arc<ClientConfig>, TrustError>>,
 }
 
 impl Trust {
     /// Trust in what `source` holds, which is not read yet.
     pub fn new(source: Source) -> Self {
-        Self { source, config: OnceLock::new() }
+        Self { source, config: OnceCell::new() }
     }
 
     /// The TLS client configuration: this trust, TLS 1.2 and 1.3, and no ALPN.
     ///
     /// # Errors
     /// If the user named certificates that cannot be used, or the system has none at all.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TrustError> {
-        self.config.get_or_init(|| configure(&self.source)).clone()
+    pub async fn client_config(&self) -> Result<Arc<ClientConfig>, TrustError> {
+        let read = || async {
+            let source = self.source.clone();
+            let read = files::in_time(move || configure(&source)).await;
+            read.unwrap_or_else(|why| Err(self.source.unusable(&why)))
+        };
+        self.config.get_or_init(read).await.clone()
     }
 }
 
+/// It reads files, and so it blocks.
 fn configure(source: &Source) -> Result<Arc<ClientConfig>, TrustError> {
     // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -81,37 +95,74 @@ impl Source {
             Self::Anyone => Ok(None),
         }
     }
+
+    /// All that is known is that reading it, as a whole, failed.
+    fn unusable(&self, why: &dyn Display) -> TrustError {
+        match self {
+            Self::Named { setting, paths } => unusable(setting, first(paths), why),
+            Self::System | Self::Anyone => TrustError::Unreadable(why.to_string()),
+        }
+    }
+}
+
+/// A file that the user named, and that is of no use.
+fn unusable(setting: &str, path: &Path, why: &dyn Display) -> TrustError {
+    TrustError::File { path: path.to_owned(), why: why.to_string(), setting: setting.to_owned() }
+}
+
+fn first(paths: &[PathBuf]) -> &Path {
+    paths.first().map_or(Path::new(""), PathBuf::as_path)
 }
 
 fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, TrustError> {
-    let unusable = |path: &Path, why: &dyn std::fmt::Display| TrustError::File {
-        path: path.to_owned(),
-        why: why.to_string(),
-        setting: setting.to_owned(),
-    };
     let mut certificates = Vec::new();
     for path in paths {
-        if path.is_dir() {
-            certificates.extend(rustls_native_certs::load_certs_from_paths(None, Some(path)).certs);
-        } else {
-            let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
-            certificates.extend(parse(&bytes).map_err(|error| unusable(path, &error))?);
-        }
+        let read = match path.is_dir() {
+            true => of_folder(path),
+            false => files::read(path, MAX_BYTES).and_then(|bytes| parse(&bytes)),
+        };
+        certificates.extend(read.map_err(|error| unusable(setting, path, &error))?);
     }
     let roots = usable(certificates);
     if roots.is_empty() {
-        let path = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
-        return Err(unusable(path, &"no certificate in it"));
+        return Err(unusable(setting, first(paths), &"no certificate in it"));
     }
     Ok(roots)
 }
 
-/// The operating system's roots. Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside
-/// it holds the same certificates once more, in hundreds of files.
+/// The certificates of a folder's files. What else is in it is passed over.
+fn of_folder(folder: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
+    let mut left = MAX_BYTES;
+    for file in fs::read_dir(folder)?.flatten() {
+        match files::read(&file.path(), left) {
+            Ok(bytes) => {
+                left = left.saturating_sub(bytes.len());
+                certificates.extend(CertificateDer::pem_slice_iter(&bytes).flatten());
+            }
+            Err(error) => tracing::debug!(path = %file.path().display(), %error, "a file is passed over"),
+        }
+    }
+    // Each is there by its name and by its hash.
+    certificates.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+    certificates.dedup();
+    Ok(certificates)
+}
+
+/// The operating system's roots.
 fn system() -> Result<RootCertStore, TrustError> {
-    let bundle = system_bundle().and_then(|path| fs::read(path).ok());
+    roots_of_system(system_bundle(), || rustls_native_certs::load_native_certs().certs)
+}
+
+/// Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside it holds the same certificates
+/// once more, in hundreds of files. Without one that can be used they are what `load` finds.
+fn roots_of_system(
+    bundle: Option<PathBuf>,
+    load: impl FnOnce() -> Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, TrustError> {
+    let bundle = bundle.and_then(|path| fs::read(path).ok());
     let bundle = bundle.and_then(|bytes| parse(&bytes).ok()).map(usable).filter(|roots| !roots.is_empty());
-    let roots = bundle.unwrap_or_else(|| usable(rustls_native_certs::load_native_certs().certs));
+    let roots = bundle.unwrap_or_else(|| usable(load()));
     if roots.is_empty() {
         return Err(TrustError::NoRoots);
     }
@@ -155,7 +206,7 @@ fn usable(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tempfile::{TempDir, tempdir};
+    use crate::test_support::Folder;
 
     const FIRST: &str = "\
 -----BEGIN CERTIFICATE-----
@@ -188,45 +239,53 @@ joH2
         Trust::new(Source::Named { setting: "AWS_CA_BUNDLE".to_owned(), paths: vec![path.to_owned()] })
     }
 
-    /// A file of this name and text in `folder`.
-    fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
     fn count(trust: &Trust) -> usize {
         trust.source.roots().unwrap().unwrap().len()
     }
 
-    #[test]
-    fn a_named_bundle_is_read_whole() {
-        let folder = tempdir().unwrap();
-        let path = write(&folder, "ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
+    #[tokio::test]
+    async fn a_named_bundle_is_read_whole() {
+        let folder = Folder::new();
+        let path = folder.write("ca.pem", &format!("# two of them\n{FIRST}\nin between\n{SECOND}"));
         let trust = trust(&path);
-        assert!(trust.client_config().is_ok());
+        assert!(trust.client_config().await.is_ok());
         assert_eq!(count(&trust), 2);
     }
 
     #[test]
     fn a_folder_is_read_file_by_file() {
-        let folder = tempdir().unwrap();
-        write(&folder, "a.pem", FIRST);
-        let path = write(&folder, "b.pem", SECOND);
+        let folder = Folder::new();
+        folder.write("a.pem", FIRST);
+        let path = folder.write("b.pem", SECOND);
+        folder.write("0123abcd.0", FIRST);
+        folder.write("README", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+        std::fs::create_dir(folder.path("folder")).unwrap();
         assert_eq!(count(&trust(path.parent().unwrap())), 2);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_fifo_is_no_bundle_and_holds_nothing_up() {
+        let folder = Folder::new();
+        let path = folder.write("a.pem", FIRST);
+        let fifo = folder.path("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let error = trust(&fifo).client_config().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("the CA file {} cannot be used: it is no regular file", fifo.display()));
+        assert_eq!(count(&trust(path.parent().unwrap())), 1, "in a folder it is passed over");
     }
 
     #[test]
     fn one_odd_certificate_is_passed_over() {
-        let folder = tempdir().unwrap();
+        let folder = Folder::new();
         let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let path = write(&folder, "ca.pem", &format!("{odd}{FIRST}"));
+        let path = folder.write("ca.pem", &format!("{odd}{FIRST}"));
         assert_eq!(count(&trust(&path)), 1);
     }
 
-    #[test]
-    fn what_cannot_be_used_is_named() {
-        let folder = tempdir().unwrap();
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named() {
+        let folder = Folder::new();
         for (text, why) in [
             ("", "no certificate in it"),
             ("no PEM here", "no certificate in it"),
@@ -235,20 +294,37 @@ joH2
             ("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "a PEM section is not base64"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "a PEM section has no end"),
         ] {
-            let path = write(&folder, "ca.pem", text);
-            let error = trust(&path).client_config().unwrap_err();
+            let path = folder.write("ca.pem", text);
+            let error = trust(&path).client_config().await.unwrap_err();
             let TrustError::File { path: named, why: said, setting } = error else { panic!("{error:?}") };
             assert_eq!((named, said.as_str(), setting.as_str()), (path, why, "AWS_CA_BUNDLE"), "{text:?}");
         }
-        let missing = folder.path().join("missing.pem");
-        let error = trust(&missing).client_config().unwrap_err().to_string();
-        assert!(error.contains("missing.pem cannot be used: No such file"), "{error:?}");
+        let missing = folder.path("missing.pem");
+        let error = trust(&missing).client_config().await.unwrap_err();
+        let why = fs::read(&missing).unwrap_err();
+        assert_eq!(error.to_string(), format!("the CA file {} cannot be used: {why}", missing.display()));
     }
 
     #[test]
-    fn the_system_has_roots() {
-        if system_bundle().is_some() {
-            assert!(Trust::new(Source::System).client_config().is_ok());
+    fn the_bundle_of_the_system_is_read_alone() {
+        let folder = Folder::new();
+        let bundle = folder.write("ca-certificates.crt", FIRST);
+        let roots = roots_of_system(Some(bundle), || panic!("the folder of certificates was read too")).unwrap();
+        assert_eq!(roots.len(), 1);
+    }
+
+    #[test]
+    fn a_system_without_a_usable_bundle_has_its_roots_elsewhere() {
+        let folder = Folder::new();
+        let elsewhere = || parse(format!("{FIRST}{SECOND}").as_bytes()).unwrap();
+        for bundle in [None, Some(folder.path("missing.crt")), Some(folder.write("empty.crt", ""))] {
+            assert_eq!(roots_of_system(bundle.clone(), elsewhere).unwrap().len(), 2, "{bundle:?}");
         }
+    }
+
+    #[test]
+    fn a_system_without_roots_is_an_error() {
+        let error = roots_of_system(None, Vec::new).unwrap_err();
+        assert_eq!(error, TrustError::NoRoots);
     }
 }

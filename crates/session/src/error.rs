@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use ssm_aws::{ApiError, ErrorKind, SignInError};
 use ssm_gateway::Error as GatewayError;
-use ssm_net::{DialError, Failure};
 
 /// An attempt that failed. Shown, it says what failed in one line.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,19 +39,11 @@ impl ConnectError {
             Self::Api(error) => error.kind(),
             Self::SignIn(error) => error.kind(),
             Self::Silent { .. } => ErrorKind::Passing,
-            Self::Gateway { error, .. } => match error {
-                GatewayError::Dial(DialError { failure: Failure::Trust(_), .. }) | GatewayError::Url(_) => {
-                    ErrorKind::Lasting
-                }
-                GatewayError::Dial(DialError { failure: Failure::ProxyPassword { .. }, .. })
-                | GatewayError::Unsignable { .. }
-                | GatewayError::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => {
-                    ErrorKind::Denied
-                }
-                GatewayError::Dial(_) | GatewayError::NoWebSocket { .. } | GatewayError::Refused { .. } => {
-                    ErrorKind::Passing
-                }
-            },
+            Self::Gateway { error: GatewayError::Dial(error), .. } => error.into(),
+            Self::Gateway { error: GatewayError::Url(_), .. } => ErrorKind::Lasting,
+            Self::Gateway { error: GatewayError::Unsignable { .. }, .. } => ErrorKind::Denied,
+            Self::Gateway { error, .. } if error.is_denied() => ErrorKind::Denied,
+            Self::Gateway { .. } => ErrorKind::Passing,
         }
     }
 

@@ -1,7 +1,6 @@
 //! What a session has to say.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use ssm_gateway::Loss;
@@ -55,20 +54,12 @@ pub enum Closed {
     WhileAway,
     /// The connection is lost, and sessions are not to be resumed.
     Lost(Arc<Loss>),
-    /// There was no complete handshake in time.
-    NotConnected {
-        /// The time that it was given.
-        limit: Duration,
-        /// Why the latest attempt to connect failed, if there is no connection.
-        error: Option<Arc<ConnectError>>,
-    },
-    /// The connection was lost and could not be resumed in time.
-    NotResumed {
-        /// The time that it was given.
-        limit: Duration,
-        /// Why the latest attempt failed, if one has ended.
-        error: Option<Arc<ConnectError>>,
-    },
+    /// There was no complete handshake in time. If there is no connection either, this is why the latest attempt failed.
+    NotConnected(Option<Arc<ConnectError>>),
+    /// The connection was lost and could not be resumed in time. This is why the latest attempt failed, if one has ended.
+    NotResumed(Option<Arc<ConnectError>>),
+    /// The service closes each new connection over messages of a size that it took on an earlier one.
+    PayloadRefused,
     /// An attempt to connect failed for a reason that does not pass.
     Failed(Arc<ConnectError>),
 }

@@ -46,13 +46,13 @@
 //! before it; [`terminate`](Session::terminate) asks the API, for when nothing can be sent; a session that is only dropped
 //! goes on at the service until its idle limit, or until somebody resumes it.
 
-mod backoff;
 mod connector;
 mod early;
 mod error;
 mod event;
 mod limits;
 mod link;
+mod retries;
 mod session;
 mod sleep;
 

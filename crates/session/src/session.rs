@@ -11,13 +11,13 @@ use ssm_channel::{Channel, Config, Ending, Event as ChannelEvent, Stats};
 use ssm_gateway::{Gateway, Loss, Progress};
 use tokio::time::timeout;
 
-use crate::backoff::Backoff;
 use crate::connector::{Attempted, Connector};
 use crate::early::Early;
 use crate::error::ConnectError;
 use crate::event::{Closed, Event};
 use crate::limits;
 use crate::link::{Link, LinkEvent};
+use crate::retries::Retries;
 use crate::sleep::SleepWatch;
 
 /// Frames fed before a flush, or taken before the caller has its turn.
@@ -62,7 +62,7 @@ pub struct Session {
     /// The way to the data channel that came with the session, until it has led there.
     first: Option<Arc<Stream>>,
     early: Option<Early>,
-    backoff: Backoff,
+    retries: Retries,
     /// Why the latest attempt failed, while there is no connection.
     failed: Option<Arc<ConnectError>>,
     channel: Channel,
@@ -115,7 +115,7 @@ impl Session {
             link: Link::Pausing(now),
             first: Some(Arc::new(stream)),
             early,
-            backoff: Backoff::new(options.connect_timeout),
+            retries: Retries::new(options.connect_timeout),
             failed: None,
             channel: Channel::new(config, now),
             sleep_watch: SleepWatch::new(now, SystemTime::now()),
@@ -201,8 +201,9 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Sessions::terminate`].
-    pub async fn terminate(&self) -> Result<(), ApiError> {
-        self.connector.sessions.terminate(self.id()).await
+    pub fn terminate(&self) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let connector = Arc::clone(&self.connector);
+        async move { connector.sessions.terminate(&connector.session_id).await }
     }
 
     /// Leaves the connection, with a close frame if there is one; the session goes on.
@@ -221,7 +222,7 @@ impl Session {
         }
         match self.state {
             State::Establishing { deadline } if deadline <= now => self.not_connected(),
-            State::Open if !self.is_connected() && self.backoff.deadline(now) <= now => self.not_resumed(),
+            State::Open if !self.is_connected() && self.retries.deadline(now) <= now => self.not_resumed(),
             _ => {}
         }
     }
@@ -235,6 +236,7 @@ impl Session {
             ChannelEvent::CustomerMessage(text) => Event::Notice(text),
             ChannelEvent::Ended => Event::Terminated,
             ChannelEvent::Stalled => return self.lost(now, Loss::Silent),
+            ChannelEvent::PayloadRefused => return self.closed(Closed::PayloadRefused),
             ChannelEvent::PortRefused => Event::PortRefused,
             ChannelEvent::Unsupported(why) => Event::Unsupported(why),
             ChannelEvent::Closed { output } => return self.closed(Closed::ByService { output }),
@@ -298,7 +300,7 @@ impl Session {
             Link::Up(gateway) if gateway.is_flushing() => (self.keep_alive, None),
             Link::Up(_) => (self.keep_alive, self.channel.poll_timeout(now)),
             Link::Pausing(_) | Link::Connecting(_) => {
-                let deadline = (self.state == State::Open).then(|| self.backoff.deadline(now));
+                let deadline = (self.state == State::Open).then(|| self.retries.deadline(now));
                 (deadline, self.channel.poll_timeout(now))
             }
         };
@@ -366,9 +368,9 @@ impl Session {
 
     fn connected(&mut self, now: Instant, gateway: Box<Gateway>) {
         if self.first.take().is_some() {
-            self.backoff = Backoff::new(self.options.resume_timeout);
+            self.retries = Retries::new(self.options.resume_timeout);
         }
-        self.backoff.connected(now);
+        self.retries.connected(now);
         self.failed = None;
         self.link = Link::Up(gateway);
         self.channel.transport_up();
@@ -387,7 +389,7 @@ impl Session {
             return self.closed(Closed::Failed(error));
         }
         if error.is_unheard() {
-            self.backoff.unheard();
+            self.retries.unheard();
         }
         self.failed = Some(Arc::clone(&error));
         self.events.push_back(Event::Retrying { error, resuming: self.first.is_none() });
@@ -403,13 +405,13 @@ impl Session {
             self.link = Link::Pausing(now + limits::FOREVER);
             return self.closed(Closed::Lost(loss));
         }
-        self.backoff.lost(now);
+        self.retries.lost(now);
         self.schedule(now);
     }
 
     /// Pauses before the next attempt, unless there is no time for one.
     fn schedule(&mut self, now: Instant) {
-        match self.backoff.next_attempt(now, fastrand::f64()) {
+        match self.retries.next_attempt(now, fastrand::f64()) {
             Some(pause) => self.link = Link::Pausing(now + pause),
             None if self.first.is_some() => self.not_connected(),
             None => self.not_resumed(),
@@ -418,12 +420,12 @@ impl Session {
 
     fn not_connected(&mut self) {
         let error = self.failed.take().filter(|_| !self.is_connected());
-        self.closed(Closed::NotConnected { limit: self.options.connect_timeout, error });
+        self.closed(Closed::NotConnected(error));
     }
 
     fn not_resumed(&mut self) {
         let error = self.failed.take();
-        self.closed(Closed::NotResumed { limit: self.options.resume_timeout, error });
+        self.closed(Closed::NotResumed(error));
     }
 
     fn closed(&mut self, why: Closed) {

@@ -33,6 +33,7 @@ impl Flags {
         mut self,
         command: &mut Command,
         matches: &ArgMatches,
+        ends_options: bool,
     ) -> Result<Invocation, Refusal> {
         let verbosity = match self.verbose {
             _ if self.debug => Verbosity::Debug,
@@ -54,10 +55,13 @@ impl Flags {
                 Action::Skeleton(Skeleton::Output)
             }
             (None, Some(skeleton)) => Action::Skeleton(skeleton),
-            (None, None) if self.check => Action::Check(self.into_connection(&mut overrides, command)?),
+            (None, None) if self.check => {
+                let entry = self.entry(command, matches).ok();
+                Action::Check(self.into_connection(&mut overrides, command)?, entry)
+            }
             (None, None) => Action::Connect(self.into_connection(&mut overrides, command)?),
         };
-        Ok(Invocation { action, overrides, verbosity, log_file, color })
+        Ok(Invocation { action, overrides, verbosity, log_file, color, ends_options })
     }
 
     fn overrides(&mut self) -> Overrides {
@@ -92,13 +96,14 @@ impl Flags {
     }
 
     /// What the entries of ssh_config have of this command line.
-    fn entry(&mut self, command: &mut Command, matches: &ArgMatches) -> Result<Entry, Refusal> {
+    fn entry(&self, command: &mut Command, matches: &ArgMatches) -> Result<Entry, Refusal> {
         let mut options = carried::options(command, matches)?;
         if self.push_key.is_some() {
             // Whoever ssh logs in as.
-            options.extend(["--user", "%r"].map(str::to_owned));
+            options.extend(["--user", "\"%r\""].map(str::to_owned));
         }
-        Ok(Entry { options, user: self.user.take().filter(|user| user != "%r") })
+        let resume_timeout = Duration::from_secs(self.resume_timeout.into());
+        Ok(Entry { options, user: self.user.clone().filter(|user| user != "%r"), resume_timeout })
     }
 
     fn into_hosts(self, command: &mut Command) -> Result<Vec<Host>, Refusal> {
@@ -192,7 +197,7 @@ impl Flags {
 fn parse(host: &str) -> Result<Target, Refusal> {
     Target::parse(host).map_err(|not_a_target| Refusal::Target {
         host: host.to_owned(),
-        error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint()),
+        error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint(host)),
     })
 }
 

@@ -4,11 +4,16 @@
 //! long, and hangs up with SIGHUP. Pipes and sockets are driven by readiness, which costs a tenth of the latency of
 //! tokio's own stdin; files, terminals and other systems get a thread. It knows bytes, nothing of what they mean.
 
+mod output;
 #[cfg(unix)]
 mod readiness;
 mod threads;
+#[cfg(unix)]
+mod watch;
 
 use std::io;
+
+pub use output::write_all;
 
 /// Bytes from fd 0.
 pub struct Stdin {
@@ -35,6 +40,7 @@ enum Sink {
 impl Stdin {
     /// Takes over fd 0, in the way that fits what it is. With `shallow`, a pipe is made to hold little where the
     /// operating system can do that. Within a tokio runtime only.
+    #[cfg_attr(windows, expect(unused_variables, reason = "a thread reads one chunk ahead, whatever there is"))]
     pub fn open(shallow: bool) -> Self {
         #[cfg(unix)]
         if let Some(reader) = readiness::Reader::open(shallow) {
@@ -90,12 +96,38 @@ impl Stdout {
         }
     }
 
-    /// Waits until the reader of fd 1 is gone, where the operating system tells.
-    pub async fn closed(&self) {
-        match &self.sink {
+    /// Waits until nothing can be written any more: a write that was under way has failed, or the reader is gone. May be
+    /// dropped at any time. On Windows nobody tells of a reader that is gone but the next write.
+    pub async fn failed(&mut self) -> io::Error {
+        match &mut self.sink {
             #[cfg(unix)]
-            Sink::Ready(writer) => writer.closed().await,
-            Sink::Thread(_) => std::future::pending().await,
+            Sink::Ready(writer) => writer.failed().await,
+            Sink::Thread(writer) => writer.failed().await,
         }
     }
+
+    /// Whether [`failed`](Self::failed) tells of a reader that is gone.
+    pub fn is_watched() -> bool {
+        cfg!(unix)
+    }
+}
+
+/// Whether a failed write to fd 1 says that its reader is gone, which is how a pipeline ends: a pipe without a reader, a
+/// socket whose other end is closed, a terminal that has hung up.
+pub fn is_reader_gone(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) || has_hung_up(cause)
+}
+
+/// A terminal that has hung up says EIO, as a broken disk does, and no more that it is a terminal.
+#[cfg(unix)]
+fn has_hung_up(cause: &io::Error) -> bool {
+    use rustix::fs::{FileType, fstat};
+
+    let is_device = || fstat(io::stdout()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_char_device());
+    cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) && is_device()
+}
+
+#[cfg(windows)]
+fn has_hung_up(_: &io::Error) -> bool {
+    false
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
+use super::watch::Watch;
 use rustix::fs::{FileType, OFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -120,7 +121,7 @@ pub(super) struct Writer {
 
 enum Sink {
     Pipe(pipe::Sender),
-    Socket(UnixStream),
+    Socket(UnixStream, Option<Watch>),
 }
 
 impl Writer {
@@ -131,7 +132,7 @@ impl Writer {
             let mode = NonBlocking::new(stdout.as_fd().try_clone_to_owned()?)?;
             let sink = match kind {
                 Kind::Pipe => Sink::Pipe(pipe::Sender::from_owned_fd(stdout.as_fd().try_clone_to_owned()?)?),
-                Kind::Socket => Sink::Socket(socket(&stdout)?),
+                Kind::Socket => Sink::Socket(socket(&stdout)?, Watch::start()),
             };
             Ok(Self { sink, _mode: mode })
         };
@@ -141,18 +142,21 @@ impl Writer {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::Pipe(pipe) => pipe.write(bytes).await,
-            Sink::Socket(socket) => socket.write(bytes).await,
+            Sink::Socket(socket, _) => socket.write(bytes).await,
         }
     }
 
-    /// The kernel reports an error on the writing end of a pipe as soon as its last reader is gone.
-    pub(super) async fn closed(&self) {
-        let ready = match &self.sink {
-            Sink::Pipe(pipe) => pipe.ready(Interest::ERROR).await,
-            Sink::Socket(socket) => socket.ready(Interest::ERROR).await,
+    /// The kernel reports an error on the writing end of a pipe as soon as its last reader is gone; for a socket it does
+    /// so only if the other end was reset, hence the watch.
+    pub(super) async fn failed(&mut self) -> io::Error {
+        let is_gone = match &self.sink {
+            Sink::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
+            Sink::Socket(_, Some(watch)) => {
+                watch.gone().await;
+                true
+            }
+            Sink::Socket(_, None) => false,
         };
-        if ready.is_err() {
-            std::future::pending().await
-        }
+        if is_gone { io::ErrorKind::BrokenPipe.into() } else { std::future::pending().await }
     }
 }

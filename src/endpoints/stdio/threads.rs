@@ -1,8 +1,11 @@
 //! Files, terminals, and every descriptor of systems without readiness: a thread that blocks in its stead.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::thread;
 
+use super::output;
+#[cfg(unix)]
+use super::watch::Watch;
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -57,6 +60,8 @@ pub(super) struct Writer {
     pieces: Sender<Bytes>,
     written: Receiver<io::Result<()>>,
     under_way: bool,
+    #[cfg(unix)]
+    watch: Option<Watch>,
 }
 
 impl Writer {
@@ -64,7 +69,13 @@ impl Writer {
         let (pieces, work) = mpsc::channel(1);
         let (results, written) = mpsc::channel(1);
         thread::spawn(move || write_all(work, &results));
-        Self { pieces, written, under_way: false }
+        Self {
+            pieces,
+            written,
+            under_way: false,
+            #[cfg(unix)]
+            watch: Watch::start(),
+        }
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -83,12 +94,25 @@ impl Writer {
         }
         Ok(())
     }
+
+    /// A write that is under way may fail, and the reader may go. Windows says so to those alone who write: an empty
+    /// write would look like the end to whoever reads, and a look at the pipe takes unsafe code.
+    pub(super) async fn failed(&mut self) -> io::Error {
+        if let Err(cause) = self.flush().await {
+            return cause;
+        }
+        #[cfg(unix)]
+        if let Some(watch) = &self.watch {
+            watch.gone().await;
+            return io::ErrorKind::BrokenPipe.into();
+        }
+        std::future::pending().await
+    }
 }
 
 fn write_all(mut pieces: Receiver<Bytes>, results: &Sender<io::Result<()>>) {
-    let mut stdout = io::stdout().lock();
     while let Some(piece) = pieces.blocking_recv() {
-        let result = stdout.write_all(&piece).and_then(|()| stdout.flush());
+        let result = output::write_all(&piece);
         if result.is_err() | results.blocking_send(result).is_err() {
             return;
         }

@@ -87,8 +87,8 @@ pub(crate) struct Arguments {
 
     /// Something that happens on each session: WHEN=WHAT, such as 5s=bye or every-1000msg=reset; may be repeated.
     /// WHEN: TIME, every-TIME, Nmsg, every-Nmsg (messages from the client). WHAT: bye, close:CODE:REASON, reset,
-    /// drop, silent:TIME, stop-reading:TIME, pause, start, channel-closed:TEXT, terminate, text:TEXT, binary:HEX,
-    /// unknown-type, truncated, inject:PAYLOADTYPE:TEXT, agent-away:TIME.
+    /// smaller-cell:BYTES, drop, silent:TIME, stop-reading:TIME, pause, start, channel-closed:TEXT, terminate, text:TEXT,
+    /// binary:HEX, unknown-type, truncated, inject:PAYLOADTYPE:TEXT, agent-away:TIME.
     #[arg(long = "at", value_name = "WHEN=WHAT")]
     schedule: Vec<Scheduled>,
 
@@ -317,6 +317,7 @@ impl Arguments {
         let options = Options {
             listen: self.listen,
             ports: self.ports.clone(),
+            host: None,
             region: self.region.clone(),
             credentials: standin::sigv4::Credentials {
                 access_key_id: self.access_key_id.clone(),

@@ -11,6 +11,9 @@ pub enum Fault {
     /// The service closes the client's socket with this code and reason; the session goes on. The hourly close is
     /// 1000 "Bye" (§2).
     Close(u16, String),
+    /// The service closes the client's socket as it does hourly, and the next ones lead to a cell that takes no payload of
+    /// more than this many bytes: it forwards none, and closes the socket with 1009.
+    SmallerCell(usize),
     /// The client's socket is reset (RST).
     Reset,
     /// The client's socket ends without a close frame (FIN).
@@ -161,6 +164,7 @@ impl std::str::FromStr for Fault {
         Ok(match name {
             "bye" => Self::bye(),
             "close" => close()?,
+            "smaller-cell" => Self::SmallerCell(value.parse().map_err(|_| format!("{value:?} is no number of bytes"))?),
             "reset" => Self::Reset,
             "drop" => Self::Drop,
             "silent" => Self::Silent(parse_duration(value)?),
@@ -272,6 +276,8 @@ mod tests {
         let scheduled: Scheduled = "100msg=close:1011:oops".parse().unwrap();
         assert_eq!(scheduled.when, When::Messages(100));
         assert!(matches!(scheduled.fault, Fault::Close(1011, reason) if reason == "oops"));
+        let scheduled: Scheduled = "9s=smaller-cell:1024".parse().unwrap();
+        assert!(matches!(scheduled.fault, Fault::SmallerCell(1024)));
         assert!("5s=nonsense".parse::<Scheduled>().is_err());
         assert!("bye".parse::<Scheduled>().is_err());
     }

@@ -91,6 +91,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Remote ports and what they lead to; any other port is closed.
     pub ports: Vec<(u16, SocketAddr)>,
+    /// The host of its URLs, if it is not to be the address where it listens; its certificate is for that too.
+    pub host: Option<String>,
     /// The region that signatures must name.
     pub region: String,
     /// The only identity.
@@ -103,7 +105,7 @@ pub struct Options {
     pub host_names: Vec<String>,
     /// Where the PEM of the throw-away authority is written; a file in the temporary folder when `None`.
     pub ca_pem_path: Option<PathBuf>,
-    /// `host:port` that stream URLs name instead of the listening address.
+    /// `host:port` that stream URLs name in place of this server.
     pub stream_host: Option<String>,
     /// Hand out stream URLs that are signed already (§2).
     pub presigned_urls: bool,
@@ -159,6 +161,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             ports: Vec::new(),
+            host: None,
             region: "us-east-1".into(),
             credentials: Credentials {
                 access_key_id: EXAMPLE_ACCESS_KEY_ID.into(),

@@ -107,7 +107,8 @@ impl Server {
         }
         let address = listener.local_addr()?;
         let (acceptor, ca_pem_path) = if options.tls {
-            let issued = tls::issue(&options.host_names)?;
+            let names: Vec<_> = options.host_names.iter().chain(&options.host).cloned().collect();
+            let issued = tls::issue(&names)?;
             let path = options.ca_pem_path.clone().unwrap_or_else(|| {
                 std::env::temp_dir().join(format!("standin-ca-{}-{}.pem", std::process::id(), address.port()))
             });
@@ -119,7 +120,7 @@ impl Server {
         let shared = Shared::default();
         let (orders, receiver) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let host = options.stream_host.clone().unwrap_or_else(|| address.to_string());
+        let host = options.stream_host.clone().unwrap_or_else(|| authority(&options, address));
         let stream_base = format!("{}://{host}", if options.tls { "wss" } else { "ws" });
         let (thread_options, thread_shared) = (options.clone(), shared.clone());
         let thread = std::thread::Builder::new().name("standin".into()).spawn(move || {
@@ -132,7 +133,12 @@ impl Server {
 
     /// What to put into `AWS_ENDPOINT_URL_SSM`.
     pub fn endpoint(&self) -> String {
-        format!("{}://{}", if self.options.tls { "https" } else { "http" }, self.address)
+        format!("{}://{}", if self.options.tls { "https" } else { "http" }, self.authority())
+    }
+
+    /// Host and port of its URLs.
+    pub fn authority(&self) -> String {
+        authority(&self.options, self.address)
     }
 
     /// Where it listens.
@@ -168,6 +174,13 @@ impl Server {
     /// The handle for faults at run time.
     pub fn control(&self) -> Control {
         Control { orders: self.orders.clone() }
+    }
+}
+
+fn authority(options: &Options, address: SocketAddr) -> String {
+    match &options.host {
+        Some(host) => format!("{host}:{}", address.port()),
+        None => address.to_string(),
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Session {
     announced: bool,
     rate_paused: bool,
     oversized: u32,
+    /// Payload bytes in a message at most that the present cell forwards.
+    cell_limit: Option<usize>,
     last_activity: Instant,
     ending: Option<(SessionState, String)>,
     ended: Option<Instant>,
@@ -108,6 +110,7 @@ impl Session {
             announced: false,
             rate_paused: false,
             oversized: 0,
+            cell_limit: None,
             last_activity: Instant::now(),
             ending: None,
             ended: None,
@@ -217,7 +220,7 @@ impl Session {
             agent.handle_timeout(now);
         }
         if self.ended.is_none() && now >= self.last_activity + self.hub.options.idle_limit {
-            self.end(now, SessionState::Failed, "The session was idle for too long.");
+            self.end(now, SessionState::Failed, "Your session timed out due to inactivity and has been terminated.");
         }
         let farewell_over = self.ended.is_some_and(|at| now >= at + FAREWELL);
         if farewell_over
@@ -353,11 +356,10 @@ impl Session {
     fn fault(&mut self, now: Instant, fault: Fault) {
         self.faults += 1;
         match fault {
-            Fault::Close(code, reason) => {
-                if let Some(socket) = self.detach(None) {
-                    socket.close(code, &reason);
-                    self.pause_agent(now);
-                }
+            Fault::Close(code, reason) => self.close(now, code, &reason),
+            Fault::SmallerCell(limit) => {
+                self.cell_limit = Some(limit);
+                self.close(now, 1000, "Bye");
             }
             Fault::Reset => {
                 if let Some(socket) = self.detach(None) {
@@ -395,6 +397,14 @@ impl Session {
         }
     }
 
+    /// The service closes the client's socket, and the session goes on.
+    fn close(&mut self, now: Instant, code: u16, reason: &str) {
+        if let Some(socket) = self.detach(None) {
+            socket.close(code, reason);
+            self.pause_agent(now);
+        }
+    }
+
     /// Lets go of the client's socket, which ended with this close code.
     fn detach(&mut self, code: Option<u16>) -> Option<Socket> {
         let socket = self.socket.take()?;
@@ -426,6 +436,9 @@ impl Session {
             Frame::Binary(bytes) => {
                 self.last_activity = now;
                 self.inspector.from_client(now, &bytes);
+                if self.cell_limit.is_some_and(|limit| is_oversized(&bytes, limit)) {
+                    return self.close(now, TOO_BIG, "");
+                }
                 self.enforce_limits(now, &bytes);
                 if self.ended.is_none() {
                     self.uplink.send(now, bytes);
@@ -499,7 +512,7 @@ impl Session {
             }
         }
         let Some(limit) = self.hub.options.payload_kill else { return };
-        if Message::decode(frame).is_ok_and(|m| m.name() == message_type::INPUT && m.payload.len() > limit) {
+        if is_oversized(frame, limit) {
             self.punish_oversized(now);
         }
     }
@@ -607,6 +620,11 @@ impl Session {
             }
         });
     }
+}
+
+/// Whether a frame is stream data with more payload than this.
+fn is_oversized(frame: &Bytes, limit: usize) -> bool {
+    Message::decode(frame).is_ok_and(|m| m.name() == message_type::INPUT && m.payload.len() > limit)
 }
 
 /// Milliseconds since the Unix epoch.

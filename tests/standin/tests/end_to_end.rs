@@ -13,7 +13,7 @@ use serde_json::json;
 use standin::codec::payload_type;
 use standin::{AfterFlag, BreachKind, Fault, Options, Oversized, Server, SessionState};
 use std::time::{Duration, Instant};
-use support::{Client, Signing, echo, sink, slow};
+use support::{Client, Signing, echo, slow};
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -323,32 +323,5 @@ async fn the_agents_own_break_is_repaired_by_retransmission() {
         // Whatever comes back: the acknowledgement, the echo, or nothing while the agent is away.
         let _ = tokio::time::timeout(Duration::from_millis(20), client.step()).await;
     }
-    assert_eq!(kinds(&server), []);
-}
-
-/// How fast it goes when nothing holds it back: `cargo test --release -p standin -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement, not a test"]
-async fn throughput() {
-    let port = sink().await;
-    let server = Server::start(Options { ports: vec![(22, port)], ..Default::default() }.unpaced()).unwrap();
-    let mut client = connected(&server).await;
-    let total = 200_000_i64;
-    let start = Instant::now();
-    let payload = [7; 1024];
-    while (client.acknowledged.len() as i64) < total {
-        while client.sequence < total && client.sequence - (client.acknowledged.len() as i64) < 256 {
-            let frame = client.message(payload_type::OUTPUT, &payload);
-            futures_util::SinkExt::feed(client.socket.as_mut().unwrap(), WsMessage::Binary(frame)).await.unwrap();
-        }
-        futures_util::SinkExt::flush(client.socket.as_mut().unwrap()).await.unwrap();
-        for _ in 0..64 {
-            if (client.acknowledged.len() as i64) < client.sequence {
-                client.step().await;
-            }
-        }
-    }
-    let rate = total as f64 * 1024.0 / 1e6 / start.elapsed().as_secs_f64();
-    eprintln!("up: {rate:.0} MB/s, client and stand-in on one machine");
     assert_eq!(kinds(&server), []);
 }

@@ -13,8 +13,11 @@ use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::assume_role::{AssumeRoleError, AssumeRoleOutput},
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
+use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::{
     cache::{Entry, Issuer},
@@ -38,20 +41,45 @@ pub(super) async fn assume_role(
         Some(serial) => Some(mfa::code(&role.profile, serial, prompt).await.map_err(CredentialsError::provider_error)?),
         None => None,
     };
+    ask(role, source, code, sts).await
+}
+
+async fn ask(
+    role: &Role,
+    source: Credentials,
+    code: Option<Zeroizing<String>>,
+    sts: &SdkConfig,
+) -> Result<Entry, CredentialsError> {
     let config = sts.to_builder().credentials_provider(SharedCredentialsProvider::new(source)).build();
     tracing::info!(role = role.arn, profile = role.profile, "assuming a role");
-    let answer = Client::new(&config)
+    let call = Client::new(&config)
         .assume_role()
         .role_arn(&role.arn)
         .role_session_name(role.session_name.clone().unwrap_or_else(session_name))
         .set_external_id(role.external_id.clone())
         .set_duration_seconds(role.duration_seconds)
         .set_serial_number(role.mfa_serial.clone())
-        .set_token_code(code.map(|code| code.to_string()))
-        .send()
-        .await
-        .map_err(|error| refusal(role, error))?;
+        .customize();
+    let call = match code {
+        Some(code) => call.mutate_request(move |request| add_code(request, &code)),
+        None => call,
+    };
+    let answer = call.send().await.map_err(|error| refusal(role, error))?;
     entry(answer).ok_or_else(|| CredentialsError::unhandled("the answer to AssumeRole has no credentials"))
+}
+
+/// Adds the code of an MFA device, which has digits alone, to a request that is a form. The SDK takes it as a `String` and
+/// copies that, and leaves both in memory; a body that is made here is wiped when it is no longer needed.
+fn add_code(request: &mut HttpRequest, code: &str) {
+    const PARAMETER: &[u8] = b"&TokenCode=";
+    let form = request.body().bytes().unwrap_or_default();
+    let parts = [form, PARAMETER, code.as_bytes()];
+    let length = parts.iter().map(|part| part.len()).sum();
+    // With its whole capacity from the start: what grows leaves copies behind.
+    let mut with_code = Zeroizing::new(Vec::with_capacity(length));
+    parts.into_iter().for_each(|part| with_code.extend_from_slice(part));
+    *request.body_mut() = SdkBody::from(Bytes::from_owner(with_code));
+    request.headers_mut().insert("content-length", length.to_string());
 }
 
 /// The session's name where the profile gives none; CloudTrail shows it.
@@ -94,7 +122,37 @@ fn refusal(role: &Role, error: SdkError<AssumeRoleError, HttpResponse>) -> Crede
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+
     use super::*;
+    use crate::test_support::Service;
+
+    #[tokio::test]
+    async fn the_code_is_in_each_attempt_once() {
+        let service = Service::answering([(500, ""), (400, "")]);
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("eu-west-1"))
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+            .http_client(service.clone())
+            .build();
+        let role = Role {
+            profile: "ops".to_owned(),
+            arn: "arn:aws:iam::111122223333:role/ops".to_owned(),
+            session_name: Some("me".to_owned()),
+            external_id: None,
+            mfa_serial: Some("m".to_owned()),
+            duration_seconds: None,
+        };
+        let source = Credentials::new("AKID", "secret", None, None, "test");
+        let code = Some(Zeroizing::new("123456".to_owned()));
+        ask(&role, source, code, &config).await.unwrap_err();
+        let form = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fops\
+            &RoleSessionName=me&SerialNumber=m&TokenCode=123456";
+        assert_eq!(service.requests(), [format!(" {form}"), format!(" {form}")]);
+    }
 
     #[test]
     fn the_account_is_in_the_arn() {

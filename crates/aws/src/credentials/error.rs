@@ -20,6 +20,18 @@ pub enum SignInError {
     /// Whoever gives the credentials cannot be reached: a sentence that says who and why.
     #[error("no AWS credentials: {0}")]
     Unreachable(String),
+    /// Whoever gives a container its credentials cannot be reached. No proxy leads there.
+    #[error("no AWS credentials: {what}")]
+    ContainerUnreachable {
+        /// The variable that says where they are.
+        setting: &'static str,
+        /// A sentence that says who cannot be reached, and why.
+        what: String,
+    },
+    /// The instance's metadata service, which has the credentials to assume a role with, cannot be reached: a sentence
+    /// that says why. No proxy leads there.
+    #[error("no AWS credentials: {0}")]
+    MetadataUnreachable(String),
     /// There are none in any place where the profile may have some.
     #[error("profile {profile} has no AWS credentials")]
     Nothing {
@@ -120,6 +132,12 @@ pub enum SignInError {
         /// The profile that names the device.
         profile: String,
     },
+    /// Somebody was asked for the code of the MFA device, and gave what can be none.
+    #[error("profile {profile}: an MFA code has digits alone")]
+    MfaNotDigits {
+        /// The profile that names the device.
+        profile: String,
+    },
 }
 
 impl SignInError {
@@ -127,7 +145,9 @@ impl SignInError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Chain(_) => ErrorKind::Lasting,
-            Self::Unreachable(_) => ErrorKind::Passing,
+            Self::Unreachable(_) | Self::ContainerUnreachable { .. } | Self::MetadataUnreachable(_) => {
+                ErrorKind::Passing
+            }
             _ => ErrorKind::Denied,
         }
     }

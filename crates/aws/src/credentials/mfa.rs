@@ -21,11 +21,11 @@ pub trait MfaPrompt: Sync {
     fn ask<'a>(&'a self, serial: &'a str) -> MfaAnswer<'a>;
 }
 
-/// Asks for the code of the device `serial`, which `profile` names. Without a prompt nobody may be asked, as while a
-/// session is up: the terminal then belongs to the shell on the target.
+/// Asks for the code of the device `serial`, which `profile` names. It has digits alone. Without a prompt nobody may be
+/// asked, as while a session is up: the terminal then belongs to the shell on the target.
 ///
 /// # Errors
-/// If nobody can be asked, or nothing is answered.
+/// If nobody can be asked, or nothing is answered that can be one.
 pub(super) async fn code(
     profile: &str,
     serial: &str,
@@ -35,6 +35,10 @@ pub(super) async fn code(
     let Some(prompt) = prompt else { return Err(SignInError::MfaLater { profile }) };
     match prompt.ask(serial).await {
         Ok(answer) if answer.trim().is_empty() => Err(SignInError::MfaNone { profile }),
+        // It goes into the request as it is.
+        Ok(answer) if !answer.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(SignInError::MfaNotDigits { profile })
+        }
         Ok(answer) => Ok(Zeroizing::new(answer.trim().to_owned())),
         Err(error) => {
             tracing::debug!(%error, "nobody can be asked");

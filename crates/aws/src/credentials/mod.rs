@@ -345,7 +345,8 @@ mod tests {
         let serial = "arn:aws:iam::1:mfa/me".to_owned();
         for (prompt, expected) in [
             (Typed(None), SignInError::MfaNobody { profile: profile.clone(), serial }),
-            (Typed(Some(" \n")), SignInError::MfaNone { profile }),
+            (Typed(Some(" \n")), SignInError::MfaNone { profile: profile.clone() }),
+            (Typed(Some("12 456")), SignInError::MfaNotDigits { profile }),
         ] {
             let aws = aws_in(&Folder::new(), &overriding("mfa"), &[], MFA).await;
             assert_eq!(aws.sign_in(&prompt).await, Err(expected));

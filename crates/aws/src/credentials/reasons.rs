@@ -34,16 +34,25 @@ pub(super) fn process(profile: &str, error: CredentialsError) -> CredentialsErro
     CredentialsError::provider_error(SignInError::Process { profile: profile.to_owned(), why })
 }
 
+/// Nobody answers at the address that `setting` names for a container's credentials.
+pub(super) fn container(setting: &'static str, error: CredentialsError) -> CredentialsError {
+    match unreachable(&error) {
+        Some(what) => CredentialsError::provider_error(SignInError::ContainerUnreachable { setting, what }),
+        None => error,
+    }
+}
+
 /// A role cannot be assumed since `base` has no credentials to do it with: there is nowhere else to look for them.
 pub(super) fn no_source(base: &Base, error: CredentialsError) -> CredentialsError {
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) if unreachable(&error).is_some() => {
-            CredentialsError::provider_error(error)
+    match (&error, unreachable(&error)) {
+        // It is the metadata service that has no credentials if it cannot be reached.
+        (CredentialsError::CredentialsNotLoaded(_), Some(what)) => {
+            CredentialsError::provider_error(SignInError::MetadataUnreachable(what))
         }
-        CredentialsError::CredentialsNotLoaded(_) => {
+        (CredentialsError::CredentialsNotLoaded(_), None) => {
             CredentialsError::provider_error(SignInError::NoSource { base: base.to_string() })
         }
-        error => error,
+        _ => error,
     }
 }
 

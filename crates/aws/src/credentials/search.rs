@@ -22,10 +22,7 @@ use aws_credential_types::{
     provider::{self, ProvideCredentials, error::CredentialsError},
 };
 use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_types::{
-    SdkConfig,
-    os_shim_internal::{Env, Fs},
-};
+use aws_types::{SdkConfig, os_shim_internal::Env};
 
 use super::{
     assume_role::assume_role,
@@ -38,6 +35,7 @@ use super::{
 };
 use crate::{
     load_error::HalfKeyPair,
+    profile_files,
     settings::{Profile, variable},
 };
 
@@ -50,6 +48,8 @@ pub(in super::super) struct Recipe {
     /// The profile files as they have just been read, for the first search; later ones read them anew.
     pub(in super::super) sections: Mutex<Option<ProfileSet>>,
     pub(in super::super) provider: ProviderConfig,
+    /// The same for whoever gives credentials to this machine or container: by no proxy.
+    pub(in super::super) local: ProviderConfig,
     /// How STS is called; whoever calls adds credentials.
     pub(in super::super) sts: SdkConfig,
     /// The metadata service, unless it is switched off.
@@ -86,7 +86,7 @@ impl Recipe {
         if let Some(answer) = loaded(search.base(&chain.base).await) {
             return answer;
         }
-        if self.has_container()
+        if self.container_setting().is_some()
             && let Some(answer) = loaded(self.container().await)
         {
             return answer;
@@ -107,12 +107,9 @@ impl Recipe {
         let known = self.sections.lock().unwrap_or_else(PoisonError::into_inner).take();
         match known {
             Some(sections) => Ok(sections),
-            None => {
-                let name = self.profile.name.clone().into();
-                aws_config::profile::load(&Fs::real(), &self.env, &self.files, Some(name))
-                    .await
-                    .map_err(CredentialsError::invalid_configuration)
-            }
+            None => profile_files::read(&self.env, &self.files, &self.profile.name)
+                .await
+                .map_err(CredentialsError::invalid_configuration),
         }
     }
 
@@ -131,21 +128,26 @@ impl Recipe {
         !self.profile.overriding && variable(&self.env, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
     }
 
-    fn has_container(&self) -> bool {
+    /// The variable that says where a container's credentials are; of two the first, as the SDK has it.
+    fn container_setting(&self) -> Option<&'static str> {
         ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
             .into_iter()
-            .any(|name| variable(&self.env, name).is_some())
+            .find(|name| variable(&self.env, name).is_some())
     }
 
     async fn container(&self) -> provider::Result {
-        EcsCredentialsProvider::builder().configure(&self.provider).build().provide_credentials().await
+        let answer = EcsCredentialsProvider::builder().configure(&self.local).build().provide_credentials().await;
+        answer.map_err(|error| match self.container_setting() {
+            Some(setting) => reasons::container(setting, error),
+            None => error,
+        })
     }
 
     async fn instance_metadata(&self) -> provider::Result {
         let Some(client) = &self.imds else {
             return Err(CredentialsError::not_loaded_no_source());
         };
-        let provider = ImdsCredentialsProvider::builder().configure(&self.provider).imds_client(client.clone()).build();
+        let provider = ImdsCredentialsProvider::builder().configure(&self.local).imds_client(client.clone()).build();
         provider.provide_credentials().await
     }
 }

@@ -4,15 +4,21 @@
 //! judged by the same invariants (`world.rs`). `SIM_SEED=n cargo test --test simulation` replays one world, and
 //! `SIM_WORLDS=n` sets how many are run.
 
+mod download;
+mod pair;
+mod pauses;
 mod queue;
 mod script;
+mod starts;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use download::{Measured, Path};
 use script::{Oversize, Script};
+use starts::Start;
 use world::{Summary, World};
 
 /// Worlds in an ordinary run.
@@ -97,5 +103,71 @@ fn bulk_uses_the_path_and_does_not_queue_in_it() {
         assert!(rate > ceiling * 0.93, "{delay} ms, {messages_per_second}/s: {rate} of {ceiling} bytes a second");
         assert!(median < Duration::from_millis(60), "{delay} ms, {messages_per_second}/s: {median:?}");
         assert!(most < Duration::from_millis(150), "{delay} ms, {messages_per_second}/s: {most:?}");
+    }
+}
+
+#[test]
+fn a_pause_is_answered_with_less_and_never_with_more() {
+    for seed in 0..60 {
+        let script = Script::of_pauses(seed, seed % 3 > 0);
+        let summary = World::new(script).run().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        let Summary { client_resends, frames, .. } = summary;
+        assert_eq!(client_resends, 0, "seed {seed}: of {frames} frames, and none was lost");
+    }
+}
+
+#[test]
+fn a_new_socket_that_takes_less_is_not_asked_for_ever() {
+    let run = |later, goes_on| {
+        let script = Script::of_cells(later, goes_on);
+        World::new(script).run().unwrap_or_else(|broken| panic!("{later:?}, {goes_on}: {broken}"))
+    };
+    let Summary { refused, larger_later, .. } = run(Oversize::Taken, true);
+    assert!(!refused && larger_later > 500, "{larger_later} larger messages after the cut");
+    // What is under way in larger messages cannot be cut anew.
+    let Summary { refused, cuts, .. } = run(Oversize::RefusedWithClose, true);
+    assert!(refused && cuts <= 8, "{cuts} closes");
+    // With nothing under way the path is asked as the first one was.
+    let Summary { refused, cuts, larger_later, .. } = run(Oversize::RefusedWithClose, false);
+    assert!(!refused && cuts <= 4 && larger_later <= 3, "{cuts} closes, {larger_later} larger messages");
+}
+
+#[test]
+fn a_download_is_not_held_up_by_acknowledgements_that_were_lost() {
+    const CLOSES: &[Duration] = &[Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
+    for (delay, loss, closes, seconds, needless) in [
+        (50, 0.0, &[][..], 11, 0),
+        (25, 0.0, CLOSES, 12, 3),
+        (50, 0.0, CLOSES, 28, 3),
+        (100, 0.0, CLOSES, 77, 3),
+        (25, 0.01, &[], 15, 60),
+        (50, 0.01, &[], 25, 40),
+        (50, 0.05, &[], 120, 100),
+    ] {
+        let path = Path { delay: Duration::from_millis(delay), loss, closes };
+        let Measured { took, repairs, needless: for_nothing, frames, peak } = download::download(8 << 20, path);
+        let measured = format!(
+            "{path:?}: {took:?}, {repairs} repairs, {for_nothing} of what had arrived; {frames} frames, {peak} a second"
+        );
+        eprintln!("{measured}");
+        assert!(took < Duration::from_secs(seconds) && for_nothing <= needless, "{measured}");
+        // Each acknowledgement is repeated once at most, but where its message is.
+        let messages = (8 << 10) + repairs as usize;
+        assert!(frames < messages * 2 + 16 && peak < 950, "{measured}");
+    }
+}
+
+#[test]
+fn a_server_that_waits_for_the_client_gets_every_byte_and_soon() {
+    for seed in 0..5_000 {
+        let start = Start::of(seed);
+        let waited = start.run().unwrap_or_else(|broken| panic!("{broken}\n{start:#?}"));
+        let round_trip = start.delay * 2;
+        let answer = round_trip + start.jitter * 2 + start.agent.complete_delay;
+        // Of an answer to a message that was sent twice only the second's time is certain.
+        let certain = if answer < Duration::from_millis(180) { round_trip } else { Duration::ZERO };
+        let held = Duration::from_millis(50).saturating_sub(certain).max(Duration::from_millis(25));
+        let limit = round_trip + start.jitter * 2 + held + Duration::from_millis(1);
+        assert!(waited < limit, "{waited:?} after HandshakeComplete was sent: {start:#?}");
     }
 }

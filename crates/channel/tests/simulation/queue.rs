@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ssm_channel::{Channel, Config};
-use standin::{Agent, AgentConfig, AgentEvent, Link, LinkConfig};
+use standin::{AgentConfig, LinkConfig};
+
+use crate::pair::Pair;
 
 /// The queue is measured from here on: the window has found its size by then.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -26,46 +27,22 @@ pub(crate) struct Measured {
 /// Uploads through a path of `delay` each way that carries `messages_per_second`.
 pub(crate) fn saturate(delay: Duration, messages_per_second: u32) -> Measured {
     let start = Instant::now();
-    let mut channel = Channel::new(Config { unix_millis: 1, seed: 1, paced: true }, start);
-    channel.transport_up();
-    let mut agent = Agent::new(start, 1, AgentConfig::default(), fastrand::Rng::with_seed(1));
-    let config = LinkConfig { delay, frames_per_second: Some(messages_per_second), ..LinkConfig::default() };
-    let mut up = Link::new(config, fastrand::Rng::with_seed(2));
-    let mut down = Link::new(LinkConfig { delay, ..LinkConfig::default() }, fastrand::Rng::with_seed(3));
+    let down = LinkConfig { delay, ..LinkConfig::default() };
+    let up = LinkConfig { frames_per_second: Some(messages_per_second), ..down.clone() };
+    let mut pair = Pair::new(start, AgentConfig::default(), up, down, 1);
     let mut taken: VecDeque<(Instant, usize)> = VecDeque::new();
     let mut waits = Vec::new();
-    let mut arrived = 0;
-    let mut now = start;
+    let (mut now, mut arrived, mut greeted) = (start, 0, false);
     while now < start + SPAN {
         now += STEP;
-        channel.handle_timeout(now);
-        while channel.poll_output().is_some() {}
-        let bytes = channel.send(now, &[0; 64 << 10]);
-        taken.push_back((now, bytes));
-        while let Some(frame) = channel.poll_frame(now) {
-            up.send(now, frame);
+        taken.push_back((now, pair.channel.send(now, &[0; 64 << 10])));
+        if !greeted && pair.agent.tcp_read_room() > 0 {
+            pair.agent.tcp_data(now, b"SSH-2.0-x\r\n");
+            greeted = true;
         }
-        while let Some(frame) = up.poll(now) {
-            agent.handle_frame(now, &frame);
-        }
-        agent.tcp_room(now, usize::MAX);
-        agent.handle_timeout(now);
-        while let Some(event) = agent.poll_event() {
-            if matches!(event, AgentEvent::Connect(_)) {
-                agent.tcp_connected(now);
-                agent.tcp_data(now, b"SSH-2.0-x\r\n");
-            }
-        }
-        while let Some(bytes) = agent.poll_tcp_write() {
-            arrived += bytes.len();
-            settle(&mut taken, bytes.len(), now - delay, start + SETTLED, &mut waits);
-        }
-        while let Some(frame) = agent.poll_frame(now) {
-            down.send(now, frame);
-        }
-        while let Some(frame) = down.poll(now) {
-            let _ = channel.handle_frame(now, &frame);
-        }
+        let moved = pair.turn(now);
+        arrived += moved.to_port;
+        settle(&mut taken, moved.to_port, now - delay, start + SETTLED, &mut waits);
     }
     waits.sort_unstable();
     let share = |part: usize, of: usize| waits.get(waits.len() * part / of).copied().unwrap_or(Duration::MAX);

@@ -56,6 +56,8 @@ pub(crate) struct Script {
     pub(crate) paced: bool,
     /// What happens to payloads of more than 1024 bytes.
     pub(crate) oversize: Oversize,
+    /// The same from the first cut of the client's socket on, if the next one leads to another cell.
+    pub(crate) oversize_later: Option<Oversize>,
     /// Written by ssh.
     pub(crate) upload: Vec<Write>,
     /// Written by sshd.
@@ -90,6 +92,7 @@ impl Script {
             down: if calm { LinkConfig::default() } else { dice.link() },
             paced: !dice.one_in(4),
             oversize: Oversize::Taken,
+            oversize_later: None,
             upload: dice.writes(span),
             download: dice.writes(span),
             client_cuts: dice.spells(3, span, 3_000),
@@ -131,6 +134,50 @@ impl Script {
             ends_at: None,
             ender: Ender::ClientWhenAcknowledged,
             ..script
+        }
+    }
+}
+
+impl Script {
+    /// A path without loss, on which bytes go both ways all the time and the service pauses ten times in a second.
+    pub(crate) fn of_pauses(seed: u64, paced: bool) -> Self {
+        let mut dice = Dice(fastrand::Rng::with_seed(seed));
+        let delay = dice.pick(&[1, 20, 50]).millis();
+        let link = || LinkConfig { delay, ..LinkConfig::default() };
+        let bulk = Self::of_bulk(seed);
+        let traffic: Vec<Write> = (0..200).map(|n| Write { at: (n * 20).millis(), bytes: 4096 }).collect();
+        let pause = |n: u64| Spell { at: (1_000 + n * 100).millis(), lasts: dice.up_to(30) + 1.millis() };
+        Self {
+            up: link(),
+            down: link(),
+            pauses: (0..10).map(pause).collect(),
+            paced,
+            oversize: Oversize::Taken,
+            upload: traffic.clone(),
+            download: traffic,
+            agent: AgentConfig { refuse_first: 0, ..bulk.agent },
+            ..bulk
+        }
+    }
+
+    /// A world with an upload whose larger messages the service takes, until a new socket leads to another cell.
+    /// `goes_on` says whether bytes are on their way then.
+    pub(crate) fn of_cells(later: Oversize, goes_on: bool) -> Self {
+        let cut = Spell { at: Duration::from_secs(18), lasts: 200.millis() };
+        let until = if goes_on { Duration::from_secs(19) } else { Duration::from_secs(16) };
+        // Ssh writes as fast as larger messages can go, and once more after the cut.
+        let upload = (0..until.as_millis() as u64 / 10).map(|n| Write { at: (n * 10).millis(), bytes: 13_000 });
+        let after = Write { at: Duration::from_secs(25), bytes: 2_000_000 };
+        let link = || LinkConfig { delay: 50.millis(), ..LinkConfig::default() };
+        Self {
+            up: link(),
+            down: link(),
+            oversize: Oversize::Taken,
+            oversize_later: Some(later),
+            upload: upload.chain([after]).collect(),
+            download: vec![],
+            client_cuts: vec![cut],
+            ..Self::of_bulk(0)
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Invariants: bytes arrive as they were sent, in order, both ways; nothing acknowledged is missing at the end; no
 //! rule of the protocol is broken (the stand-in's judge looks at every frame); memory stays within its bounds; the
-//! pace stays below the service's limit; a round trip is never measured shorter than the path; a new socket carries
-//! again at once what was not acknowledged on the old one; and the world ends.
+//! pace stays below the service's limit; a pause is heeded (`pauses.rs`); a round trip is never measured shorter than
+//! the path; a new socket carries again at once what was not acknowledged on the old one; and the world ends.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use standin::codec::{Message, channel_closed, message_type, publication};
 use standin::{Agent, AgentEvent, Inspector, InspectorConfig, Link};
 use uuid::Uuid;
 
+use crate::pauses;
 use crate::script::{Ender, Oversize, Script, Spell, Write};
 
 /// Virtual time after which a world has not ended.
@@ -22,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// Rounds of one instant after which a world turns in circles.
 const ROUNDS: u32 = 100_000;
 /// The most that a channel may hold: window and look-ahead one way, reordered and delivered bytes the other way.
-const MEMORY: usize = (256 << 10) + (64 << 10) + 2 * (4 << 20) + (256 << 10);
+const MEMORY: usize = (256 << 10) + (64 << 10) + 2 * (11 << 20) + (256 << 10);
 /// Messages a second that the service tolerates.
 const SERVICE_LIMIT: u64 = 1000;
 /// How long the tunnel waits for an old agent's acknowledgements at the end before it asks the API to end the session.
@@ -41,9 +42,15 @@ pub(crate) struct Summary {
     pub(crate) bytes_down: u64,
     pub(crate) client_resends: u64,
     pub(crate) agent_resends: u64,
+    /// Frames that the client sent.
+    pub(crate) frames: u64,
     pub(crate) cuts: u64,
     /// Messages with more payload than is certain, each transmission counted.
     pub(crate) larger: u64,
+    /// Those of them that were sent after the first cut.
+    pub(crate) larger_later: u64,
+    /// The client has said that its messages will never be delivered.
+    pub(crate) refused: bool,
     pub(crate) most_memory: usize,
     pub(crate) virtual_hours: f64,
 }
@@ -54,6 +61,7 @@ impl Summary {
         self.bytes_down += other.bytes_down;
         self.client_resends += other.client_resends;
         self.agent_resends += other.agent_resends;
+        self.frames += other.frames;
         self.cuts += other.cuts;
         self.larger += other.larger;
         self.most_memory = self.most_memory.max(other.most_memory);
@@ -141,6 +149,7 @@ pub(crate) struct World {
     now: Instant,
     channel: Channel,
     judge: Inspector,
+    pause_judge: pauses::Judge,
     up: Link,
     down: Link,
     agent: Agent,
@@ -152,7 +161,9 @@ pub(crate) struct World {
     peer_stalls: Spells,
     reader_stalls: Spells,
     connects_at: Option<Instant>,
-    /// A new socket on which something has to be sent again: by when, and how much had been sent again before.
+    /// Messages that the client sent, besides acknowledgements.
+    sent: u64,
+    /// A new socket on which something has to be sent again: by when, and how much had been sent before.
     resend_due: Option<(Instant, u64)>,
     /// The session is over for the service; this is said to the client when it is attached.
     closing: Option<Bytes>,
@@ -173,6 +184,7 @@ impl World {
             now: start,
             channel,
             judge: Inspector::new(InspectorConfig::default()),
+            pause_judge: pauses::Judge::default(),
             up: Link::new(script.up.clone(), rng(1)),
             down: Link::new(script.down.clone(), rng(2)),
             agent: Agent::new(start, 1_790_000_000_000, script.agent.clone(), rng(3)),
@@ -184,6 +196,7 @@ impl World {
             peer_stalls: Spells::new(script.peer_stalls.clone()),
             reader_stalls: Spells::new(script.reader_stalls.clone()),
             connects_at: None,
+            sent: 0,
             resend_due: None,
             closing: None,
             ending: None,
@@ -243,7 +256,10 @@ impl World {
             }
             // What the service has closed the socket for is rightly not sent again at once.
             let waits = self.channel.awaits_acknowledgement() && self.script.oversize != Oversize::RefusedWithClose;
-            self.resend_due = waits.then(|| (now + RESENT_WITHIN, self.channel.stats().resent));
+            self.resend_due = waits.then_some((now + RESENT_WITHIN, self.sent));
+            if let Some(oversize) = self.script.oversize_later {
+                self.script.oversize = oversize;
+            }
             self.channel.transport_up();
             moved = true;
         }
@@ -278,6 +294,7 @@ impl World {
         self.resend_due = None;
         self.channel.transport_lost(closed_by_service);
         self.judge.transport_lost();
+        self.pause_judge.new_socket(self.now);
         self.up.clear();
         self.down.clear();
     }
@@ -286,6 +303,7 @@ impl World {
     fn tell_client(&mut self, name: &str) {
         if !self.client_cuts.is_on() {
             let _ = self.channel.handle_frame(self.now, &publication(name, Uuid::nil(), 1).encode());
+            self.pause_judge.told(self.now, name);
         }
     }
 
@@ -313,7 +331,11 @@ impl World {
         self.upload.taken += taken as u64;
         moved |= taken > 0;
         while let Some(frame) = self.channel.poll_frame(now) {
-            if self.service_takes(&frame) {
+            let message = Message::decode(&frame).map_err(|error| format!("{error:?}"))?;
+            self.pause_judge.sent(now, &message)?;
+            self.summary.frames += 1;
+            self.sent += u64::from(message.name() == message_type::INPUT);
+            if self.service_takes(&message) {
                 self.judge.from_client(now, &frame);
                 self.up.send(now, frame);
             }
@@ -323,11 +345,12 @@ impl World {
     }
 
     /// Whether the service forwards a frame; it may answer one whose payload is too large for it.
-    fn service_takes(&mut self, frame: &Bytes) -> bool {
-        if !Message::decode(frame).is_ok_and(|message| message.payload.len() > CERTAIN_PAYLOAD) {
+    fn service_takes(&mut self, message: &Message) -> bool {
+        if message.payload.len() <= CERTAIN_PAYLOAD {
             return true;
         }
         self.summary.larger += 1;
+        self.summary.larger_later += u64::from(self.summary.cuts > 0);
         match self.script.oversize {
             Oversize::Taken => {}
             Oversize::TakenWithPause | Oversize::RefusedWithPause => self.tell_client(message_type::PAUSE_PUBLICATION),
@@ -346,6 +369,10 @@ impl World {
             Event::Stalled => {
                 self.cut_client(false);
                 self.client_cuts.until = Some(self.now + Duration::from_millis(100));
+            }
+            Event::PayloadRefused if self.script.oversize_later == Some(Oversize::RefusedWithClose) => {
+                self.summary.refused = true;
+                self.over = true;
             }
             Event::Ended if self.ending.is_some() => {
                 // The flag is in sequence: whoever has it has everything before it.
@@ -376,6 +403,9 @@ impl World {
             && let Some(frame) = self.down.poll(now)
         {
             self.judge.to_client(now, &frame);
+            if let Ok(message) = Message::decode(&frame) {
+                self.pause_judge.delivered(now, &message);
+            }
             let _ = self.channel.handle_frame(now, &frame);
             moved = true;
         }
@@ -478,7 +508,7 @@ impl World {
             return Err("the agent's reader is frozen".into());
         }
         if let Some((_, before)) = self.resend_due.take_if(|(at, _)| *at <= self.now)
-            && self.channel.stats().resent == before
+            && self.sent == before
         {
             return Err("nothing was sent again on the new socket".into());
         }

@@ -105,6 +105,7 @@ pub struct Agent {
     paused: bool,
     transport: bool,
     frozen: bool,
+    deaf: bool,
     draining: bool,
     response_taken: bool,
     terminated: bool,
@@ -141,6 +142,7 @@ impl Agent {
             paused: false,
             transport: true,
             frozen: false,
+            deaf: false,
             draining: false,
             response_taken: false,
             terminated: false,
@@ -360,7 +362,7 @@ impl Agent {
     }
 
     fn read(&mut self, now: Instant) {
-        while !self.frozen && self.phase != Phase::Ended {
+        while !self.frozen && !self.deaf && self.phase != Phase::Ended {
             if self.draining {
                 self.draining = false;
                 if let Some(message) = self.reorder.remove(&self.expected) {
@@ -484,6 +486,12 @@ impl Agent {
             }
             Phase::Connecting => {
                 self.counts.refused += 1;
+                return Delivery::Refused;
+            }
+            // The flag is handed to a queue without room, which nobody reads any more (§6): from here on the agent takes
+            // nothing, acknowledgements included, until it ends by itself.
+            Phase::Closing { reason: EndReason::Peer, .. } if message.payload_type == payload_type::FLAG => {
+                self.deaf = true;
                 return Delivery::Refused;
             }
             Phase::Closing { reason: EndReason::Peer, .. } => return Delivery::Done,

@@ -467,3 +467,19 @@ fn an_injected_message_takes_the_next_sequence_number() {
     let frames = world.frames();
     assert_eq!((frames[0].sequence, frames[0].payload_type), (2, 77));
 }
+
+#[test]
+fn a_flag_that_comes_after_sshds_close_is_never_acknowledged_and_makes_it_deaf_until_its_end() {
+    let mut world = World::connected(AgentConfig::default());
+    world.agent.tcp_data(world.now, b"bye");
+    let last = world.frames();
+    world.agent.tcp_closed(world.now);
+    world.send(payload_type::FLAG, terminate());
+    assert_eq!(world.acks(), Vec::<i64>::new());
+    let ack = last[0].acknowledgement(Uuid::nil(), 1).encode();
+    world.agent.handle_frame(world.now, &ack);
+    world.pass(1_999);
+    assert!(!world.agent.is_ended());
+    world.pass(1);
+    assert!(world.agent.is_ended());
+}

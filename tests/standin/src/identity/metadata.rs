@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 const TOKEN: &str = "a-metadata-token";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 const ROLE: &str = "instance-role";
+const REGION: &str = "/latest/meta-data/placement/region";
 
 pub(super) fn answer(options: &IdentityOptions, asked: &Asked) -> Option<Answer> {
     let result = match (asked.method.as_str(), asked.path.as_str()) {
@@ -25,6 +26,9 @@ pub(super) fn answer(options: &IdentityOptions, asked: &Asked) -> Option<Answer>
 fn instance(options: &IdentityOptions, asked: &Asked, path: &str) -> Result<Said, Refused> {
     if asked.header("x-aws-ec2-metadata-token") != Some(TOKEN) {
         return Err(refused(401, "Unauthorized"));
+    }
+    if path == REGION && !options.machine_region.is_empty() {
+        return Ok(Said::Text(options.machine_region.clone()));
     }
     match path.strip_prefix(ROLES) {
         Some("") => Ok(Said::Text(ROLE.to_owned())),

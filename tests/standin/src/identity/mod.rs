@@ -53,6 +53,8 @@ pub struct IdentityOptions {
     pub web_identity_token: String,
     /// What a container has to present, as the value of `Authorization`.
     pub container_token: String,
+    /// The region that the metadata service names; none if it is empty.
+    pub machine_region: String,
     /// How long each answer takes.
     pub delay: Duration,
 }
@@ -80,6 +82,7 @@ impl Default for IdentityOptions {
             refresh_token: text("a-refresh-token"),
             web_identity_token: text("a-web-identity-token"),
             container_token: text("a-container-token"),
+            machine_region: String::new(),
             delay: Duration::ZERO,
         }
     }

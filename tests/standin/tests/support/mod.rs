@@ -323,23 +323,6 @@ pub(crate) async fn echo() -> SocketAddr {
     address
 }
 
-/// A TCP server that takes everything and says nothing but one greeting.
-pub(crate) async fn sink() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                stream.write_all(b"hello\n").await.unwrap();
-                let mut buffer = vec![0; 256 << 10];
-                while let Ok(1..) = stream.read(&mut buffer).await {}
-            });
-        }
-    });
-    address
-}
-
 /// A TCP server for one client that greets, reads nothing until it is released, then counts what it gets.
 pub(crate) async fn slow() -> (SocketAddr, oneshot::Sender<()>, oneshot::Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

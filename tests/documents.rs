@@ -120,7 +120,7 @@ fn missing(path: &Path, code: &str) -> Option<String> {
 /// Whether `tests/run NAME` runs a test: an option, a file of tests, or a part of a test's name. In capitals it stands
 /// for any.
 fn runs(name: &str) -> bool {
-    let files = ["tests/NAME.rs", "tests/NAME/mod.rs", "tests/NAME/main.rs", "xtask/tests/NAME.rs"];
+    let files = ["tests/NAME.rs", "tests/NAME/mod.rs", "crates/channel/tests/NAME/main.rs", "xtask/tests/NAME.rs"];
     let is_file = files.iter().any(|file| root().join(file.replace("NAME", name)).is_file());
     name.starts_with('-')
         || name.bytes().all(|byte| byte.is_ascii_uppercase())

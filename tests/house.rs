@@ -19,18 +19,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ssm_gateway", &["ssm_net"]),
     ("ssm_aws", &["ssm_net"]),
     ("ssm_session", &["ssm_aws", "ssm_channel", "ssm_gateway", "ssm_net"]),
-    ("diagnostics", &["ssm_aws", "ssm_gateway", "ssm_net", "ssm_session"]),
+    ("state", &[]),
+    ("caller", &[]),
+    ("diagnostics", &["ssm_aws", "ssm_gateway", "ssm_net", "ssm_session", "state"]),
     ("endpoints", &[]),
-    ("tunnel", &["diagnostics", "endpoints", "ssm_session"]),
+    // Whose session it is has to be known to say why it cannot be connected to, and to end it by the API.
+    ("tunnel", &["diagnostics", "endpoints", "ssm_aws", "ssm_session"]),
     ("lookup", &["diagnostics", "ssm_aws", "target"]),
     ("target", &["diagnostics", "ssm_aws"]),
-    ("public_key", &["diagnostics"]),
+    ("public_key", &["diagnostics", "ssm_net"]),
     ("cli", &["diagnostics", "public_key", "ssm_aws", "ssm_net", "target"]),
     (
         "commands",
         &["cli", "diagnostics", "endpoints", "lookup", "public_key", "ssm_aws", "ssm_session", "target", "tunnel"],
     ),
-    ("logging", &["diagnostics"]),
+    ("logging", &["cli", "diagnostics", "state"]),
 ];
 
 #[test]
@@ -105,6 +108,8 @@ impl House {
             file.items.iter().filter(|item| !is_test(item)).for_each(|item| paths.visit_item(item));
             for path in paths.0 {
                 let Some(path) = self.absolute(module, &path) else { continue };
+                // Of another crate the face alone is known; what is behind it is that crate's affair.
+                let path = if path.first() == module.first() { path } else { path.into_iter().take(1).collect() };
                 if let Some(to) = self.definition(&path, 0).filter(|to| to != module) {
                     arrows.insert((module.clone(), to));
                 }
@@ -196,7 +201,10 @@ fn is_test(item: &Item) -> bool {
     let Item::Mod(item) = item else { return false };
     item.attrs.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
+            && attribute.meta.require_list().is_ok_and(|list| {
+                let condition = list.tokens.to_string();
+                condition == "test" || condition.starts_with("all (test ,")
+            })
     })
 }
 

@@ -11,9 +11,10 @@ use clap::{
 use ssm_aws::Tag;
 
 use super::{
-    Color, Parameters, Skeleton,
     help::{AFTER_LONG_HELP, LONG_ABOUT},
-    input, parameters,
+    input,
+    invocation::{Color, Skeleton},
+    parameters::{self, Parameters},
     reach::Reach,
     unused::FORMATS,
 };

@@ -7,6 +7,7 @@ mod carried;
 mod flags;
 mod help;
 mod input;
+mod invocation;
 mod leftover;
 mod parameters;
 mod quoting;
@@ -15,220 +16,18 @@ mod reach;
 mod tests;
 mod unused;
 
-use std::{
-    ffi::{OsStr, OsString},
-    io::{self, IsTerminal},
-    path::PathBuf,
-    time::Duration,
-};
+use std::ffi::{OsStr, OsString};
 
-use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, ValueEnum, error::ErrorKind};
-use ssm_aws::{Overrides, Tag};
+use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, error::ErrorKind};
 
 use self::flags::Flags;
-pub use self::{parameters::Parameters, quoting::Platform};
-use crate::{diagnostics::Error, public_key::KeySource, target::Node};
-
-/// A command line that makes sense: everything in it validated, every default filled in.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Invocation {
-    /// What is to be done.
-    pub action: Action,
-    /// What HOST and the flags say in place of environment and profile, which have not been asked yet.
-    pub overrides: Overrides,
-    /// How much to log.
-    pub verbosity: Verbosity,
-    /// Where to log in place of stderr.
-    pub log_file: Option<PathBuf>,
-    /// Whether what goes to stderr is coloured.
-    pub color: Color,
-    /// Whether `--` ends the options: then no host, and no file that it fits as a pattern, becomes one.
-    pub ends_options: bool,
-}
-
-/// What an invocation asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// To carry an SSH connection.
-    Connect(Connection),
-    /// `--check`: to walk the way of a connection and say what fails on it. The entry has what the command that comes next
-    /// takes from this line, if a line can hold it.
-    Check(Connection, Option<Entry>),
-    /// `--list`: to show the managed nodes.
-    List(Listing),
-    /// `--print-ssh-config`: to show ssh_config's entries for these hosts, or for all ids.
-    SshConfig(Vec<Host>, Entry),
-    /// `--generate-cli-skeleton`: to show the shape of StartSession's request or answer.
-    Skeleton(Skeleton),
-}
-
-/// A connection to be made.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Connection {
-    /// What messages call the node: HOST as given, or the tags.
-    pub host: String,
-    /// The node to connect to.
-    pub node: Node,
-    /// The TCP port on the target, the same as in `parameters`.
-    pub port: u16,
-    /// The session document's name.
-    pub document: String,
-    /// The document's parameters; `portNumber` is always among them.
-    pub parameters: Parameters,
-    /// What to note with the session, 1 to 256 characters.
-    pub reason: Option<String>,
-    /// The key to push before connecting.
-    pub push_key: Option<PushKey>,
-    /// How long to wait for a node that is not connected yet; zero for not at all.
-    pub wait: Duration,
-    /// From the start to a complete handshake, on top of `wait`.
-    pub connect_timeout: Duration,
-    /// How long to try to resume a lost connection; zero for not at all.
-    pub resume_timeout: Duration,
-    /// Whether to keep to the service's pace.
-    pub paced: bool,
-}
-
-/// A public key to be pushed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PushKey {
-    /// Which one.
-    pub key: KeySource,
-    /// The user on the target that it is for.
-    pub user: String,
-}
-
-/// A list to be shown.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Listing {
-    /// A part of what a node is known by.
-    pub filter: Option<String>,
-    /// Tags, all of which the nodes have.
-    pub tags: Vec<Tag>,
-    /// How it is shown.
-    pub output: Output,
-    /// Shown as entries of ssh_config in place of all that.
-    pub entry: Option<Entry>,
-}
-
-/// A host to make an entry for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Host {
-    /// As it was given.
-    pub name: String,
-    /// Whether it is an id, which has no upper case to lose.
-    pub is_id: bool,
-}
-
-/// What all entries have of the command line.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Entry {
-    /// Options for the connections, but for region and profile: words of a ProxyCommand.
-    pub options: Vec<String>,
-    /// Who logs in.
-    pub user: Option<String>,
-    /// How long the connections try to resume.
-    pub resume_timeout: Duration,
-}
-
-/// The values of `--output` that `--list` knows.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Output {
-    /// Columns, for people.
-    #[default]
-    Table,
-    /// For programs, with AWS's names.
-    Json,
-}
-
-/// The values of `--generate-cli-skeleton`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Skeleton {
-    /// What `--cli-input-json` takes.
-    Input,
-    /// What StartSession answers.
-    Output,
-}
-
-/// How much is logged on stderr.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Verbosity {
-    /// Errors only.
-    Quiet,
-    /// `-v`: the steps of a session.
-    Steps,
-    /// `-vv` and `--debug`: all that helps to find a fault.
-    Debug,
-}
-
-/// The values of `--color`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Color {
-    /// Always coloured.
-    On,
-    /// Never coloured.
-    Off,
-    /// Coloured when stderr is a terminal that wants it.
-    #[default]
-    Auto,
-}
-
-impl Color {
-    /// Whether to colour stderr: for [`Color::Auto`] a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
-    pub fn for_stderr(self) -> bool {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        match self {
-            Self::On => true,
-            Self::Off => false,
-            Self::Auto => io::stderr().is_terminal() && !set("NO_COLOR") && !dumb(),
-        }
-    }
-
-    /// What `--color` says in `args`, ahead of the parsing that its answer is to colour.
-    fn peek(args: &[OsString]) -> ColorChoice {
-        let mut args = args.iter().map(OsString::as_os_str).skip(1).take_while(|arg| *arg != "--");
-        let mut choice = ColorChoice::Auto;
-        while let Some(arg) = args.next() {
-            let value = match arg.to_str() {
-                Some("--color") => args.next().and_then(OsStr::to_str),
-                Some(arg) => arg.strip_prefix("--color="),
-                None => None,
-            };
-            choice = match value {
-                Some("on") => ColorChoice::Always,
-                Some("off") => ColorChoice::Never,
-                Some("auto") => ColorChoice::Auto,
-                _ => choice,
-            };
-        }
-        choice
-    }
-}
-
-/// Why a command line does not become an [`Invocation`].
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// A usage error, or `--help` or `--version` asked for: [`clap::Error::exit`] does what each of them wants.
-    #[error(transparent)]
-    Usage(#[from] clap::Error),
-    /// The flags are right, but HOST names no target.
-    #[error("{host}: {error}")]
-    Target {
-        /// HOST as given.
-        host: String,
-        /// What to tell the user.
-        error: Error,
+pub use self::{
+    invocation::{
+        Action, Color, Connection, Entry, Host, Invocation, Listing, Output, PushKey, Refusal, Skeleton, Verbosity,
     },
-    /// The flags are right, but a file that one of them names cannot be read.
-    #[error("{flag}: {error}")]
-    File {
-        /// The flag, with its dashes.
-        flag: &'static str,
-        /// What to tell the user.
-        error: Error,
-    },
-}
+    parameters::Parameters,
+    quoting::Platform,
+};
 
 impl Invocation {
     /// Reads a command line; the first of `args` is the program's name.
@@ -240,7 +39,7 @@ impl Invocation {
     pub fn parse_from<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Result<Self, Refusal> {
         let args = leftover::without_command(args.into_iter().map(Into::into).collect());
         let ends_options = args.iter().any(|arg| arg == "--");
-        let mut command = command().color(Color::peek(&args));
+        let mut command = command().color(color_of(&args));
         if let Some(number) = leftover::number_of_wait(&args) {
             let message = format!("--wait takes its number with '=': --wait={number}");
             return Err(command.error(ErrorKind::ValueValidation, message).into());
@@ -254,4 +53,24 @@ impl Invocation {
 /// The command line's definition, for whoever makes pages and completions from it.
 pub fn command() -> Command {
     Flags::command().args(unused::args())
+}
+
+/// What `--color` says in `args`, ahead of the parsing that its answer is to colour.
+fn color_of(args: &[OsString]) -> ColorChoice {
+    let mut args = args.iter().map(OsString::as_os_str).skip(1).take_while(|arg| *arg != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(arg) = args.next() {
+        let value = match arg.to_str() {
+            Some("--color") => args.next().and_then(OsStr::to_str),
+            Some(arg) => arg.strip_prefix("--color="),
+            None => None,
+        };
+        choice = match value {
+            Some("on") => ColorChoice::Always,
+            Some("off") => ColorChoice::Never,
+            Some("auto") => ColorChoice::Auto,
+            _ => choice,
+        };
+    }
+    choice
 }

@@ -1,11 +1,15 @@
 //! What is read from command lines, and what is refused.
 
+use std::path::Path;
+use std::time::Duration;
+
+use ssm_aws::{Limits, Overrides};
+use ssm_net::NO_LIMIT;
+
 use super::*;
 use crate::diagnostics::ExitStatus;
-use crate::target::Alias;
-use ssm_aws::Limits;
-use ssm_net::NO_LIMIT;
-use std::{path::Path, time::Duration};
+use crate::public_key::KeySource;
+use crate::target::{Alias, Node};
 
 fn parse(args: &[&str]) -> Result<Invocation, Refusal> {
     Invocation::parse_from(["ssm-proxy"].iter().chain(args))
@@ -372,7 +376,7 @@ fn color_is_known_before_parsing() {
         (&["ssm-proxy", "--", "--color=on"], ColorChoice::Auto),
     ] {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        assert_eq!(Color::peek(&args), expected, "{args:?}");
+        assert_eq!(color_of(&args), expected, "{args:?}");
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use crate::diagnostics::human::{Bytes, Time};
-use ssm_channel::Stats;
+use ssm_session::Stats;
 
 #[derive(Debug)]
 pub(super) struct Summary {

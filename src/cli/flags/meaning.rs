@@ -9,9 +9,12 @@ use ssm_aws::Overrides;
 
 use super::{
     super::{
-        Action, Connection, Entry, Host, Invocation, Listing, Output, Parameters, PushKey, Refusal, Skeleton,
-        Verbosity, carried,
+        carried,
         input::{self, Input},
+        invocation::{
+            Action, Connection, Entry, Host, Invocation, Listing, Output, PushKey, Refusal, Skeleton, Verbosity,
+        },
+        parameters::Parameters,
     },
     Flags, reason,
 };

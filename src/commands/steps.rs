@@ -38,7 +38,7 @@ impl Steps {
     /// # Errors
     /// A stdout that the lines could not be written to; a reader that has seen enough is none.
     pub(super) fn status(&self) -> Result<ExitStatus, Error> {
-        self.unwritable.take().map_or(Ok(self.first.get()), Err)
+        self.unwritable.borrow().clone().map_or(Ok(self.first.get()), Err)
     }
 
     /// A step that works.

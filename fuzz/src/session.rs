@@ -50,7 +50,7 @@ const IN_FLIGHT: usize = 2048 + 8;
 /// Messages a second that the service tolerates.
 const SERVICE_LIMIT: usize = 1000;
 /// How long user data waits for the far side's first bytes at least.
-const FIRST_DATA_HELD: Duration = Duration::from_millis(10);
+const FIRST_DATA_HELD: Duration = Duration::from_millis(25);
 /// The message types, for the fuzzer to choose from.
 const TYPES: [MessageType; 7] = [
     MessageType::InputStreamData,

@@ -33,13 +33,13 @@ pub(super) enum Verdict {
 
 /// The agent's stream, put in order.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub(super) struct Assembler {
     expected: i64,
     waiting: BTreeMap<i64, (PayloadType, Bytes)>,
     waiting_bytes: usize,
 }
 
-impl Incoming {
+impl Assembler {
     /// Takes the message numbered `sequence`.
     pub(super) fn offer(&mut self, sequence: i64, payload_type: PayloadType, payload: &Bytes) -> Verdict {
         if sequence < 0 || sequence > self.expected.saturating_add(REORDER_SPAN) {
@@ -82,55 +82,56 @@ impl Incoming {
 mod tests {
     use super::*;
 
-    fn offer(incoming: &mut Incoming, sequence: i64) -> Verdict {
-        incoming.offer(sequence, PayloadType::OUTPUT, &Bytes::from(format!("{sequence};")))
+    fn offer(assembler: &mut Assembler, sequence: i64) -> Verdict {
+        assembler.offer(sequence, PayloadType::OUTPUT, &Bytes::from(format!("{sequence};")))
     }
 
-    fn drain(incoming: &mut Incoming) -> String {
-        std::iter::from_fn(|| incoming.next())
+    fn drain(assembler: &mut Assembler) -> String {
+        std::iter::from_fn(|| assembler.next())
             .map(|(_, payload)| String::from_utf8(payload.to_vec()).unwrap())
             .collect()
     }
 
     #[test]
     fn messages_out_of_order_are_kept_and_delivered_in_order() {
-        let mut incoming = Incoming::default();
-        assert_eq!(offer(&mut incoming, 2), Verdict::Accepted);
-        assert_eq!(offer(&mut incoming, 1), Verdict::Accepted);
-        assert_eq!(drain(&mut incoming), "");
-        assert_eq!(offer(&mut incoming, 0), Verdict::Accepted);
-        assert_eq!(drain(&mut incoming), "0;1;2;");
-        assert_eq!(incoming.waiting_bytes(), 0);
+        let mut assembler = Assembler::default();
+        assert_eq!(offer(&mut assembler, 2), Verdict::Accepted);
+        assert_eq!(offer(&mut assembler, 1), Verdict::Accepted);
+        assert_eq!(drain(&mut assembler), "");
+        assert_eq!(offer(&mut assembler, 0), Verdict::Accepted);
+        assert_eq!(drain(&mut assembler), "0;1;2;");
+        assert_eq!(assembler.waiting_bytes(), 0);
     }
 
     #[test]
     fn what_was_delivered_or_kept_is_a_duplicate() {
-        let mut incoming = Incoming::default();
-        offer(&mut incoming, 0);
-        drain(&mut incoming);
-        offer(&mut incoming, 2);
-        assert_eq!(offer(&mut incoming, 0), Verdict::Duplicate);
-        assert_eq!(offer(&mut incoming, 2), Verdict::Duplicate);
-        offer(&mut incoming, 1);
-        assert_eq!(drain(&mut incoming), "1;2;");
+        let mut assembler = Assembler::default();
+        offer(&mut assembler, 0);
+        drain(&mut assembler);
+        offer(&mut assembler, 2);
+        assert_eq!(offer(&mut assembler, 0), Verdict::Duplicate);
+        assert_eq!(offer(&mut assembler, 2), Verdict::Duplicate);
+        offer(&mut assembler, 1);
+        assert_eq!(drain(&mut assembler), "1;2;");
     }
 
     #[test]
     fn absurd_numbers_are_refused() {
-        let mut incoming = Incoming::default();
+        let mut assembler = Assembler::default();
         for sequence in [i64::MIN, -1, REORDER_SPAN + 1, i64::MAX] {
-            assert_eq!(offer(&mut incoming, sequence), Verdict::Refused, "{sequence}");
+            assert_eq!(offer(&mut assembler, sequence), Verdict::Refused, "{sequence}");
         }
     }
 
     #[test]
     fn memory_is_bounded_and_the_next_message_always_has_room() {
-        let mut incoming = Incoming::default();
+        let mut assembler = Assembler::default();
         let payload = Bytes::from(vec![0; 1024]);
-        let kept = (1..).take_while(|n| incoming.offer(*n, PayloadType::OUTPUT, &payload) == Verdict::Accepted).count();
+        let kept =
+            (1..).take_while(|n| assembler.offer(*n, PayloadType::OUTPUT, &payload) == Verdict::Accepted).count();
         assert_eq!(kept, REORDER_BYTES / (1024 + OVERHEAD));
-        assert!(incoming.waiting_bytes() <= REORDER_BYTES);
-        assert_eq!(incoming.offer(0, PayloadType::OUTPUT, &payload), Verdict::Accepted);
-        assert_eq!(std::iter::from_fn(|| incoming.next()).count(), kept + 1);
+        assert!(assembler.waiting_bytes() <= REORDER_BYTES);
+        assert_eq!(assembler.offer(0, PayloadType::OUTPUT, &payload), Verdict::Accepted);
+        assert_eq!(std::iter::from_fn(|| assembler.next()).count(), kept + 1);
     }
 }

@@ -53,6 +53,7 @@ mod acknowledgement;
 mod assembler;
 mod bulk;
 mod discovery;
+mod event;
 mod handshake;
 mod message;
 mod pace;
@@ -60,23 +61,24 @@ mod pause;
 mod receipts;
 mod rtt;
 mod send_buffer;
+mod sending;
 mod window;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use acknowledgement::Acknowledgement;
-use assembler::{Incoming, OVERHEAD, Verdict};
+use assembler::{Assembler, OVERHEAD, Verdict};
 use bulk::Bulk;
-use discovery::{Discovery, Situation};
+use discovery::Discovery;
 use pace::Pace;
 use pause::Pause;
 use receipts::Receipts;
-use send_buffer::{Delivered, Outgoing};
+use send_buffer::{Delivered, SendBuffer};
 
+pub use event::{Config, Ending, Event, Ignored, Stats};
 pub use handshake::PLUGIN_VERSION;
 pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
 
@@ -103,104 +105,10 @@ const LOOKAHEAD_UNPACED: usize = 64 << 10;
 /// Memory for bytes delivered and not yet taken by [`Channel::poll_output`], bookkeeping included, above which no more
 /// frames are wanted.
 const OUTPUT_HIGH_WATER: usize = 256 << 10;
-/// Acknowledgements go before data, but one message in this many is data if there is any: a download at full rate
-/// would otherwise leave an upload nothing.
-const DATA_SHARE: u32 = 16;
 /// Agents from this version on acknowledge a message again when it comes again.
 const ACKNOWLEDGES_AGAIN: [u32; 4] = [3, 2, 1041, 0];
 /// Agents up to 2.3.722.0 acknowledge the terminate flag like anything else, and do nothing about it.
 const KNOWS_FLAG: [u32; 4] = [2, 3, 722, 1];
-
-/// What the channel needs to be told once.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// The wall clock at the moment of [`Channel::new`], in milliseconds since the Unix epoch.
-    pub unix_millis: u64,
-    /// Seed of the message ids: unique is all they have to be.
-    pub seed: u64,
-    /// Whether to keep to the service's pace; other gateways may have none.
-    pub paced: bool,
-}
-
-/// What the channel has to say besides frames and output. [`Event::Stalled`] is said once for each pause,
-/// [`Event::Unsupported`] and [`Event::PortRefused`] once for each message that gives the reason, the others once.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event {
-    /// The handshake is complete.
-    Ready {
-        /// The agent's own version.
-        agent_version: String,
-    },
-    /// Text for the user, from the account's session preferences.
-    CustomerMessage(String),
-    /// The session is of a kind that cannot carry SSH, for this reason; the agent will end it.
-    Unsupported(String),
-    /// The agent says that the port could not be connected to.
-    PortRefused,
-    /// The agent has acknowledged the terminate flag and everything before it.
-    Ended,
-    /// Data has waited too long for the end of a pause: the socket should be replaced.
-    Stalled,
-    /// The service closes each new socket over messages that it took on an earlier one. They are larger than what is
-    /// certain, and their numbers are spoken for, so that this session will never deliver them.
-    PayloadRefused,
-    /// The service has closed the session; what was in order is delivered, and nothing will come after this.
-    Closed {
-        /// The service's own text, for stderr; may be empty.
-        output: String,
-    },
-}
-
-/// How [`Channel::finish`] is to end the session.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Ending {
-    /// When everything sent has been acknowledged: the far side has had the time to answer.
-    Acknowledged,
-    /// Right behind the last byte.
-    AtOnce,
-}
-
-/// Why a frame was passed over. None of these ends the session.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Ignored {
-    /// It is not a message.
-    #[error("not a message: {0}")]
-    Malformed(#[from] DecodeError),
-    /// Its type is unknown, or is one that only clients send.
-    #[error("a message of a type that clients do not receive")]
-    Type,
-    /// Its JSON is not an acknowledgement.
-    #[error("an acknowledgement that cannot be read")]
-    Acknowledgement,
-    /// It acknowledges what is not waiting for that: a second acknowledgement, as a rule.
-    #[error("an acknowledgement of nothing that waits for one")]
-    NotWaiting,
-    /// There is no room for it, or its sequence number is impossible. It was not acknowledged.
-    #[error("out of order by more than there is room for")]
-    NoRoom,
-    /// The session is closed.
-    #[error("a message after the end of the session")]
-    Closed,
-}
-
-/// Figures of one session, for the summary.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stats {
-    /// Bytes taken by [`Channel::send`].
-    pub bytes_sent: u64,
-    /// Bytes delivered by [`Channel::poll_output`].
-    pub bytes_received: u64,
-    /// Messages of ours that were sent, each counted once.
-    pub sent: u64,
-    /// Messages of ours that were acknowledged.
-    pub acknowledged: u64,
-    /// Messages sent again.
-    pub resent: u64,
-    /// Messages that arrived again.
-    pub duplicates: u64,
-    /// The smoothed round trip, once measured.
-    pub round_trip: Option<Duration>,
-}
 
 /// Where the session is. User data flows in `Open` alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -225,9 +133,9 @@ pub struct Channel {
     discovery: Discovery,
     /// Acknowledgements sent since the last message of data.
     acknowledgements_in_a_row: u32,
-    incoming: Incoming,
+    assembler: Assembler,
     receipts: Receipts,
-    outgoing: Outgoing,
+    send_buffer: SendBuffer,
     output: VecDeque<Bytes>,
     output_bytes: usize,
     events: VecDeque<Event>,
@@ -260,9 +168,9 @@ impl Channel {
             bulk: Bulk::default(),
             discovery,
             acknowledgements_in_a_row: 0,
-            incoming: Incoming::default(),
+            assembler: Assembler::default(),
             receipts: Receipts::default(),
-            outgoing: Outgoing::new(),
+            send_buffer: SendBuffer::new(),
             output: VecDeque::new(),
             output_bytes: 0,
             events: VecDeque::new(),
@@ -309,16 +217,16 @@ impl Channel {
         if self.receipts.is_full() {
             return Err(Ignored::NoRoom);
         }
-        match self.incoming.offer(message.sequence, message.payload_type, &message.payload) {
+        match self.assembler.offer(message.sequence, message.payload_type, &message.payload) {
             Verdict::Refused => return Err(Ignored::NoRoom),
             Verdict::Duplicate => {
                 self.duplicates += 1;
-                let answer = self.outgoing.answer_time().max(ANSWER_TIME);
+                let answer = self.send_buffer.answer_time().max(ANSWER_TIME);
                 self.receipts.came_again(now, message.sequence, message.id, answer);
             }
-            Verdict::Accepted => self.receipts.arrived(message.sequence, message.id, self.incoming.expected()),
+            Verdict::Accepted => self.receipts.arrived(message.sequence, message.id, self.assembler.expected()),
         }
-        while let Some((payload_type, payload)) = self.incoming.next() {
+        while let Some((payload_type, payload)) = self.assembler.next() {
             self.deliver(now, payload_type, payload);
         }
         Ok(())
@@ -357,7 +265,7 @@ impl Channel {
             return;
         };
         if is_before(&request.agent_version, ACKNOWLEDGES_AGAIN) {
-            self.outgoing.acknowledges_once();
+            self.send_buffer.acknowledges_once();
             // Whether such an agent lacks a message cannot be told from its silence.
             self.discovery.give_up();
         }
@@ -386,13 +294,13 @@ impl Channel {
         let acknowledgement = Acknowledgement::parse(payload).ok_or(Ignored::Acknowledgement)?;
         let was_waiting = self.acknowledged(now, acknowledgement.sequence);
         if self.bytes_received > 0 {
-            self.outgoing.presume_delivered();
+            self.send_buffer.presume_delivered();
         }
         if !was_waiting {
             return Err(Ignored::NotWaiting);
         }
         // The flag's acknowledgement alone says little: the agent acknowledges what it keeps out of order too.
-        if self.terminate_sequence.is_some() && self.outgoing.is_idle() {
+        if self.terminate_sequence.is_some() && self.send_buffer.is_idle() {
             self.events.push_back(Event::Ended);
         }
         Ok(())
@@ -400,8 +308,8 @@ impl Channel {
 
     /// The agent has our message numbered `sequence`. Whether that was not known.
     fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
-        let Some(message) = self.outgoing.acknowledged(now, sequence) else { return false };
-        let shortest = self.outgoing.shortest_round_trip();
+        let Some(message) = self.send_buffer.acknowledged(now, sequence) else { return false };
+        let shortest = self.send_buffer.shortest_round_trip();
         if self.pause.as_ref().is_some_and(|pause| pause.is_ended_by(now, &message, shortest)) {
             self.end_pause(now);
         }
@@ -428,7 +336,7 @@ impl Channel {
     fn end_pause(&mut self, now: Instant) {
         if let Some(pause) = self.pause.take() {
             self.pace.go_on(now);
-            self.outgoing.paused(now, pause.lasted(now));
+            self.send_buffer.paused(now, pause.lasted(now));
         }
     }
 
@@ -445,9 +353,9 @@ impl Channel {
             self.events.push_back(Event::Stalled);
         } else if self.pause.is_none()
             && self.has_transport
-            && self.outgoing.timeout().is_some_and(|timeout| timeout <= now)
+            && self.send_buffer.timeout().is_some_and(|timeout| timeout <= now)
         {
-            let larger = self.outgoing.expire(now, discovery::CERTAIN);
+            let larger = self.send_buffer.expire(now, discovery::CERTAIN);
             self.discovery.lost(larger);
         }
     }
@@ -464,7 +372,7 @@ impl Channel {
     /// Returns how many were taken.
     pub fn send(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let taken = bytes.get(..self.send_capacity(now)).unwrap_or(bytes);
-        self.outgoing.push(taken);
+        self.send_buffer.push(taken);
         self.bytes_sent += taken.len() as u64;
         taken.len()
     }
@@ -479,7 +387,7 @@ impl Channel {
             true => (self.pace.allowance(now).max(1) as usize * MAX_PAYLOAD).min(LOOKAHEAD),
             false => LOOKAHEAD_UNPACED,
         };
-        lookahead.saturating_sub(self.outgoing.unsent())
+        lookahead.saturating_sub(self.send_buffer.unsent())
     }
 
     /// Stdin has ended: delivers what was taken, then sends the terminate flag, once and last. A second call can
@@ -496,7 +404,7 @@ impl Channel {
         }
         self.pause = None;
         let was_refused = self.discovery.is_refused();
-        let awaited = self.outgoing.awaits_acknowledgement_above(discovery::CERTAIN);
+        let awaited = self.send_buffer.awaits_acknowledgement_above(discovery::CERTAIN);
         self.discovery.path_lost(closed_by_service, awaited);
         if self.discovery.is_refused() && !was_refused {
             self.events.push_back(Event::PayloadRefused);
@@ -508,152 +416,13 @@ impl Channel {
     pub fn transport_up(&mut self) {
         self.has_transport = true;
         self.pause = None;
-        self.outgoing.new_path();
+        self.send_buffer.new_path();
     }
 
     /// Whether frames should be read from the WebSocket now. If not, the bytes delivered wait for
     /// [`poll_output`](Self::poll_output): to read on would only fill memory.
     pub fn wants_frames(&self) -> bool {
         self.output_bytes < OUTPUT_HIGH_WATER && !self.receipts.is_full()
-    }
-
-    /// The next message for the WebSocket: acknowledgements first, then data, within pace and window.
-    pub fn poll_frame(&mut self, now: Instant) -> Option<Bytes> {
-        if !self.has_transport || self.phase == Phase::Closed || self.pace.next(now) > now {
-            return None;
-        }
-        let data_waits = self.acknowledgements_in_a_row + 1 >= DATA_SHARE;
-        let frame = match data_waits {
-            true => self.poll_data(now).or_else(|| self.poll_acknowledgement(now)),
-            false => self.poll_acknowledgement(now).or_else(|| self.poll_data(now)),
-        }?;
-        self.pace.spend(now);
-        Some(frame)
-    }
-
-    fn poll_acknowledgement(&mut self, now: Instant) -> Option<Bytes> {
-        let (sequence, id) = self.receipts.pop(now)?;
-        self.acknowledgements_in_a_row += 1;
-        let message = Message {
-            message_type: MessageType::Acknowledge,
-            created: self.created(now),
-            sequence: 0,
-            flags: FLAG_SYN | FLAG_FIN,
-            id: self.new_id(),
-            payload_type: PayloadType::UNDEFINED,
-            payload: Acknowledgement::of_output(sequence, id),
-        };
-        Some(message.encode())
-    }
-
-    fn poll_data(&mut self, now: Instant) -> Option<Bytes> {
-        self.acknowledgements_in_a_row = 0;
-        self.discovery.path_in_use(now);
-        let has_something = self.has_something_to_send();
-        if let Some(pause) = &mut self.pause {
-            if !has_something || !pause.take_probe(now) {
-                return None;
-            }
-            self.take_back_refused(now);
-            if !self.outgoing.awaits_acknowledgement() {
-                // Nothing to ask with but what is held back: its first message.
-                self.store_next(now);
-            }
-            let probe = self.outgoing.transmit_probe(now);
-            return self.transmitted(now, probe);
-        }
-        self.take_back_refused(now);
-        if self.due_rests_until(now).is_some() {
-            return None;
-        }
-        if self.outgoing.next_due().is_none() {
-            self.store_next(now);
-        }
-        let message = self.outgoing.transmit_due(now);
-        self.transmitted(now, message)
-    }
-
-    fn transmitted(&mut self, now: Instant, message: Option<(i64, Bytes)>) -> Option<Bytes> {
-        let (sequence, frame) = message?;
-        self.discovery.transmitted(now, sequence);
-        Some(frame)
-    }
-
-    fn take_back_refused(&mut self, now: Instant) {
-        if let Some(sequence) = self.discovery.take_refused(now) {
-            self.outgoing.take_back(sequence);
-        }
-    }
-
-    /// Until when nothing is sent again, because all that is due is a message that the service objected to.
-    fn due_rests_until(&self, now: Instant) -> Option<Instant> {
-        let sequence = self.outgoing.next_due()?;
-        self.discovery.rests_until(now, sequence, self.outgoing.payload_bytes(sequence))
-    }
-
-    /// Payload bytes in the next message at most.
-    fn payload_size(&self, now: Instant) -> usize {
-        let situation = Situation {
-            sustained: self.bulk.is_sustained(),
-            round_trip: self.outgoing.round_trip().unwrap_or(Duration::MAX),
-            available: self.outgoing.unsent(),
-        };
-        self.discovery.size(now, situation)
-    }
-
-    /// Until when what is there waits for more, because it fills no message and is part of bulk.
-    fn holds_until(&self, now: Instant) -> Option<Instant> {
-        let is_part = self.outgoing.unsent() < self.payload_size(now) && self.ending.is_none();
-        self.bulk.holds_until(now).filter(|_| is_part && self.outgoing.unsent() > 0)
-    }
-
-    /// Puts the next new message into the send buffer, if there is anything to say and room to say it.
-    fn store_next(&mut self, now: Instant) {
-        if self.phase != Phase::Open || self.terminate_sequence.is_some() || self.discovery.holds() {
-            return;
-        }
-        if self.holds_until(now).is_some() {
-            return;
-        }
-        let size = self.payload_size(now);
-        if let Some(payload) = self.outgoing.next_payload(size) {
-            self.bulk.cut(now, payload.len() == size);
-            self.discovery.stored(now, self.outgoing.next_sequence(), payload.len());
-            self.store(now, PayloadType::OUTPUT, payload);
-        } else if self.may_terminate() {
-            self.terminate_sequence = Some(self.outgoing.next_sequence());
-            let flag = Flag::TerminateSession.to_payload();
-            self.store(now, PayloadType::FLAG, Bytes::copy_from_slice(&flag));
-        }
-    }
-
-    /// Whether anything waits to be sent, or to be acknowledged.
-    fn has_something_to_send(&self) -> bool {
-        !self.outgoing.is_idle() || (self.terminate_sequence.is_none() && self.may_terminate())
-    }
-
-    fn may_terminate(&self) -> bool {
-        match self.ending {
-            None => false,
-            Some(Ending::Acknowledged) => self.outgoing.is_idle(),
-            Some(Ending::AtOnce) => self.outgoing.unsent() == 0,
-        }
-    }
-
-    fn store(&mut self, now: Instant, payload_type: PayloadType, payload: Bytes) {
-        let payload_bytes = payload.len();
-        let message = Message {
-            message_type: MessageType::InputStreamData,
-            created: self.created(now),
-            sequence: self.outgoing.next_sequence(),
-            flags: 0,
-            id: self.new_id(),
-            payload_type,
-            payload,
-        };
-        // The agent may acknowledge its handshake's messages late, for reasons that are not the path's.
-        let tells_round_trip = payload_type == PayloadType::OUTPUT;
-        self.outgoing.store(message.encode(), payload_bytes, tells_round_trip);
     }
 
     /// The next SSH bytes for stdout, in order, each verified by its digest.
@@ -668,58 +437,21 @@ impl Channel {
         self.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_frame`](Self::poll_frame) are to be called next, if
-    /// nothing else happens. It may be in the past.
-    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        if self.phase == Phase::Closed {
-            return None;
-        }
-        let hold = match self.phase {
-            Phase::AwaitingFirstOutput { until } => Some(until),
-            _ => None,
-        };
-        let pace = self.has_frame(now).then(|| self.pace.next(now));
-        let held = self.holds_until(now).into_iter().chain(self.due_rests_until(now)).min();
-        let pause_limit = self.pause_limit(now);
-        let outgoing = match &self.pause {
-            Some(pause) => pause_limit.map(|limit| {
-                let probe = self.has_transport.then(|| pause.probe_at().max(self.pace.next(now)));
-                probe.map_or(limit, |probe| probe.min(limit))
-            }),
-            None if self.has_transport => self.outgoing.timeout(),
-            None => None,
-        };
-        [hold, held, pace, outgoing].into_iter().flatten().min()
-    }
-
-    /// Whether a message waits for nothing but the pace.
-    fn has_frame(&self, now: Instant) -> bool {
-        if !self.has_transport {
-            return false;
-        }
-        let may_send_new = self.phase == Phase::Open && self.terminate_sequence.is_none() && !self.discovery.holds();
-        let has_data = self.holds_until(now).is_none() && self.outgoing.can_send_data(self.payload_size(now));
-        let has_new = may_send_new && (has_data || self.may_terminate());
-        let has_due = self.outgoing.next_due().is_some() && self.due_rests_until(now).is_none();
-        let has_data = self.pause.is_none() && (has_due || has_new);
-        has_data || !self.receipts.is_empty()
-    }
-
     /// Whether sent messages wait for their acknowledgement, so that a silent peer is a reason for doubt.
     pub fn awaits_acknowledgement(&self) -> bool {
-        self.outgoing.awaits_acknowledgement()
+        self.send_buffer.awaits_acknowledgement()
     }
 
     /// Bytes taken by [`send`](Self::send) that are not known to have arrived: not sent yet, or not acknowledged.
     pub fn undelivered_bytes(&self) -> usize {
         let is_data = |sequence| sequence != RESPONSE_SEQUENCE && Some(sequence) != self.terminate_sequence;
-        let in_flight = self.outgoing.in_flight().filter(|(sequence, _)| is_data(*sequence));
-        self.outgoing.unsent() + in_flight.map(|(_, bytes)| bytes).sum::<usize>()
+        let in_flight = self.send_buffer.in_flight().filter(|(sequence, _)| is_data(*sequence));
+        self.send_buffer.unsent() + in_flight.map(|(_, bytes)| bytes).sum::<usize>()
     }
 
     /// Whether messages of the far side have come behind others that have not.
     pub fn lacks_messages(&self) -> bool {
-        self.incoming.waiting_bytes() > 0
+        self.assembler.waiting_bytes() > 0
     }
 
     /// Whether any SSH bytes have ever come from the far side.
@@ -744,7 +476,10 @@ impl Channel {
 
     /// Memory held for bytes on their way, both directions, in bytes.
     pub fn buffered_bytes(&self) -> usize {
-        self.outgoing.unsent() + self.outgoing.in_flight_bytes() + self.incoming.waiting_bytes() + self.output_bytes
+        self.send_buffer.unsent()
+            + self.send_buffer.in_flight_bytes()
+            + self.assembler.waiting_bytes()
+            + self.output_bytes
     }
 
     /// Figures of the session so far.
@@ -752,21 +487,12 @@ impl Channel {
         Stats {
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
-            sent: self.outgoing.next_sequence().unsigned_abs(),
-            acknowledged: self.outgoing.acknowledged_messages(),
-            resent: self.outgoing.resent(),
+            sent: self.send_buffer.next_sequence().unsigned_abs(),
+            acknowledged: self.send_buffer.acknowledged_messages(),
+            resent: self.send_buffer.resent(),
             duplicates: self.duplicates,
-            round_trip: self.outgoing.round_trip(),
+            round_trip: self.send_buffer.round_trip(),
         }
-    }
-
-    fn created(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.started).as_millis();
-        self.unix_millis.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)).max(1)
-    }
-
-    fn new_id(&mut self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.ids.u128(..).to_be_bytes()).into_uuid()
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Delivered {
 
 /// The send side of the stream.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct SendBuffer {
     unsent: BytesMut,
     in_flight: BTreeMap<i64, InFlight>,
     in_flight_bytes: usize,
@@ -78,7 +78,7 @@ pub(super) struct Outgoing {
     acknowledges_once: bool,
 }
 
-impl Outgoing {
+impl SendBuffer {
     pub(super) fn new() -> Self {
         Self {
             unsent: BytesMut::new(),
@@ -135,10 +135,16 @@ impl Outgoing {
         }
         let length = self.unsent.len().min(max);
         if !self.has_room(length) {
-            self.window.was_full();
             return None;
         }
         Some(self.unsent.split_to(length).freeze())
+    }
+
+    /// Bytes that were taken wait for nothing but room in the window.
+    pub(super) fn wants_room(&mut self) {
+        if !self.unsent.is_empty() {
+            self.window.was_full();
+        }
     }
 
     /// Whether `next_payload` would give one.

@@ -1,6 +1,7 @@
 //! The channel's rules, one test each, against a peer whose messages are written by hand.
 
 use super::*;
+use uuid::Uuid;
 
 const START: &str = r#"{"AgentVersion":"3.3.0.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}}]}"#;
 
@@ -338,7 +339,7 @@ fn what_waits_for_the_pace_waits_in_stdin() {
         sent.iter().for_each(|(sequence, _)| table.acknowledge(*sequence));
     }
     assert_eq!(table.data(), [], "the pace allows nothing more");
-    let waits = table.channel.outgoing.unsent();
+    let waits = table.channel.send_buffer.unsent();
     assert!((MAX_PAYLOAD..LOOKAHEAD / 2).contains(&waits), "{waits}: a message that goes next");
     assert_eq!(table.channel.send_capacity(table.now + millis(5)), 4 * MAX_PAYLOAD - waits, "four may go by then");
 }
@@ -487,7 +488,7 @@ fn the_pace_after_a_pause_is_half_of_what_it_was_and_grows() {
     table.service_says(MessageType::PausePublication, b"").unwrap();
     table.service_says(MessageType::PausePublication, b"").unwrap();
     table.service_says(MessageType::StartPublication, b"").unwrap();
-    assert_eq!(table.channel.send_capacity(table.now), MAX_PAYLOAD - table.channel.outgoing.unsent());
+    assert_eq!(table.channel.send_capacity(table.now), MAX_PAYLOAD - table.channel.send_buffer.unsent());
     let after: Vec<usize> = (0..11).map(|_| second(&mut table)).collect();
     assert!((900..=932).contains(&before) && (450..=496).contains(&after[0]), "{before}, {after:?}");
     assert!(after[10] >= 900 && after.is_sorted(), "{after:?}");

@@ -1,0 +1,96 @@
+//! What the channel is told once, what it has to say, and its figures.
+
+use std::time::Duration;
+
+use crate::message::DecodeError;
+
+/// What the channel needs to be told once.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The wall clock at the moment of [`Channel::new`], in milliseconds since the Unix epoch.
+    pub unix_millis: u64,
+    /// Seed of the message ids: unique is all they have to be.
+    pub seed: u64,
+    /// Whether to keep to the service's pace; other gateways may have none.
+    pub paced: bool,
+}
+
+/// What the channel has to say besides frames and output. [`Event::Stalled`] is said once for each pause,
+/// [`Event::Unsupported`] and [`Event::PortRefused`] once for each message that gives the reason, the others once.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The handshake is complete.
+    Ready {
+        /// The agent's own version.
+        agent_version: String,
+    },
+    /// Text for the user, from the account's session preferences.
+    CustomerMessage(String),
+    /// The session is of a kind that cannot carry SSH, for this reason; the agent will end it.
+    Unsupported(String),
+    /// The agent says that the port could not be connected to.
+    PortRefused,
+    /// The agent has acknowledged the terminate flag and everything before it.
+    Ended,
+    /// Data has waited too long for the end of a pause: the socket should be replaced.
+    Stalled,
+    /// The service closes each new socket over messages that it took on an earlier one. They are larger than what is
+    /// certain, and their numbers are spoken for, so that this session will never deliver them.
+    PayloadRefused,
+    /// The service has closed the session; what was in order is delivered, and nothing will come after this.
+    Closed {
+        /// The service's own text, for stderr; may be empty.
+        output: String,
+    },
+}
+
+/// How [`Channel::finish`] is to end the session.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Ending {
+    /// When everything sent has been acknowledged: the far side has had the time to answer.
+    Acknowledged,
+    /// Right behind the last byte.
+    AtOnce,
+}
+
+/// Why a frame was passed over. None of these ends the session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Ignored {
+    /// It is not a message.
+    #[error("not a message: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Its type is unknown, or is one that only clients send.
+    #[error("a message of a type that clients do not receive")]
+    Type,
+    /// Its JSON is not an acknowledgement.
+    #[error("an acknowledgement that cannot be read")]
+    Acknowledgement,
+    /// It acknowledges what is not waiting for that: a second acknowledgement, as a rule.
+    #[error("an acknowledgement of nothing that waits for one")]
+    NotWaiting,
+    /// There is no room for it, or its sequence number is impossible. It was not acknowledged.
+    #[error("out of order by more than there is room for")]
+    NoRoom,
+    /// The session is closed.
+    #[error("a message after the end of the session")]
+    Closed,
+}
+
+/// Figures of one session, for the summary.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Bytes taken by [`Channel::send`].
+    pub bytes_sent: u64,
+    /// Bytes delivered by [`Channel::poll_output`].
+    pub bytes_received: u64,
+    /// Messages of ours that were sent, each counted once.
+    pub sent: u64,
+    /// Messages of ours that were acknowledged.
+    pub acknowledged: u64,
+    /// Messages sent again.
+    pub resent: u64,
+    /// Messages that arrived again.
+    pub duplicates: u64,
+    /// The smoothed round trip, once measured.
+    pub round_trip: Option<Duration>,
+}

@@ -24,6 +24,8 @@ const MUSL: &str = "musl: MIT, https://musl.libc.org, Copyright (c) 2005-2020 Ri
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
+    /// Ours, by their ids.
+    workspace_members: BTreeSet<String>,
     resolve: Resolve,
 }
 
@@ -89,7 +91,7 @@ fn output(command: &mut Command) -> io::Result<String> {
     String::from_utf8(done.stdout).map_err(io::Error::other)
 }
 
-/// The crates that are linked with the program, itself left out, by name.
+/// The crates of others that are linked with the program, by name.
 fn linked(metadata: &Metadata) -> Vec<&Package> {
     let nodes: BTreeMap<_, _> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let mut open: Vec<_> =
@@ -105,7 +107,7 @@ fn linked(metadata: &Metadata) -> Vec<&Package> {
     let mut crates: Vec<_> = metadata
         .packages
         .iter()
-        .filter(|package| package.name != PROGRAM && seen.contains(package.id.as_str()))
+        .filter(|package| seen.contains(package.id.as_str()) && !metadata.workspace_members.contains(&package.id))
         .collect();
     crates.sort_by_key(|package| (&package.name, &package.version));
     crates

@@ -158,7 +158,7 @@ fn third_parties_are_the_crates_that_are_linked_and_their_licences() {
         assert!(text.contains(linked), "{linked:?} is missing");
     }
     // Used by tests, by the bench and for building alone.
-    for other in ["\ntempfile ", "\ncriterion ", "\ncc ", "\nclap_mangen ", "\nssm-proxy "] {
+    for other in ["\nrcgen ", "\ncriterion ", "\ncc ", "\nclap_mangen ", "\nssm-proxy ", "\nssm-aws "] {
         assert!(!text.contains(other), "{other:?} is not linked");
     }
     for licence in ["Apache License", "Permission is hereby granted", "Mozilla Public License", "UNICODE LICENSE V3"] {

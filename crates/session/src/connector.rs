@@ -54,7 +54,7 @@ impl Connector {
         let limit = limits::dial(aws);
         let gateway = timeout(limit, self.dial(&url, stream, early)).await;
         let gateway = gateway.map_err(|_| ConnectError::Silent { host: url.host().to_owned(), limit })??;
-        tracing::info!(%url, took = ?begun.elapsed(), "data channel open");
+        tracing::info!(%url, took = %format_args!("{} ms", begun.elapsed().as_millis()), "data channel open");
         Ok(Box::new(gateway))
     }
 

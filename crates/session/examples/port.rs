@@ -26,10 +26,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             event = session.next() => match event {
                 Event::Output(bytes) => { stdout.write_all(&bytes).await?; stdout.flush().await? }
-                Event::Closed(why) if why.is_over() => return Ok(session.close().await),
+                Event::Closed(why) if why.is_over() => break,
                 Event::Closed(why) => { session.terminate().await?; return Err(Error::other(format!("{why:?}")).into()) }
                 _ => {}
             },
         }
     }
+    session.close().await;
+    Ok(())
 }

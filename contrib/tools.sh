@@ -2,6 +2,10 @@
 # What contrib/demo, tests/run and .ci/run share: finding and installing the tools they need, and where cargo builds.
 # To be sourced. Works with the bash 3.2 that macOS still has.
 
+# The crates that are published, each behind those that it needs, as cargo wants them to be named.
+# shellcheck disable=SC2034  # for whoever sources this
+published=(-pssm-{channel,net,gateway,aws,session,proxy})
+
 # say TEXT...: a line for the person who watches.
 say() {
   printf '%s\n' "$*"

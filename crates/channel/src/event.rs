@@ -7,7 +7,7 @@ use crate::message::DecodeError;
 /// What the channel needs to be told once.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The wall clock at the moment of [`Channel::new`], in milliseconds since the Unix epoch.
+    /// The wall clock at the moment of [`Channel::new`](crate::Channel::new), in milliseconds since the Unix epoch.
     pub unix_millis: u64,
     /// Seed of the message ids: unique is all they have to be.
     pub seed: u64,
@@ -44,7 +44,7 @@ pub enum Event {
     },
 }
 
-/// How [`Channel::finish`] is to end the session.
+/// How [`Channel::finish`](crate::Channel::finish) is to end the session.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Ending {
     /// When everything sent has been acknowledged: the far side has had the time to answer.
@@ -79,9 +79,9 @@ pub enum Ignored {
 /// Figures of one session, for the summary.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Stats {
-    /// Bytes taken by [`Channel::send`].
+    /// Bytes taken by [`Channel::send`](crate::Channel::send).
     pub bytes_sent: u64,
-    /// Bytes delivered by [`Channel::poll_output`].
+    /// Bytes delivered by [`Channel::poll_output`](crate::Channel::poll_output).
     pub bytes_received: u64,
     /// Messages of ours that were sent, each counted once.
     pub sent: u64,

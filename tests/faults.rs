@@ -63,10 +63,11 @@ fn an_agent_that_acknowledges_once_loses_acknowledgements_at_each_reconnect() {
     let mut standin = Options::default();
     standin.agent.version = "3.1.0.0".to_owned();
     for reconnect in 1..=3 {
-        // The last acknowledgements before the break never arrive.
+        // The last acknowledgements before the break never arrive. That many messages are under way at any window, so that
+        // the break comes though nothing is acknowledged any more.
         let messages = (LENGTH / MESSAGE) as u64 * reconnect / 4;
         standin.schedule.extend([
-            Scheduled { when: When::Messages(messages - 200), fault: Fault::Downlink(no_acknowledgements.clone()) },
+            Scheduled { when: When::Messages(messages - 32), fault: Fault::Downlink(no_acknowledgements.clone()) },
             Scheduled { when: When::Messages(messages), fault: Fault::Reset },
             Scheduled { when: When::Messages(messages), fault: Fault::Downlink(LinkConfig::default()) },
         ]);

@@ -219,8 +219,9 @@ mod tests {
     fn a_connection_takes_a_round_trip_more_than_what_follows() {
         let (_path, mut stream) = through(None);
         assert!(echo(&mut stream) >= ROUND_TRIP * 2);
-        let second = echo(&mut stream);
-        assert!(second >= ROUND_TRIP && second < ROUND_TRIP * 2, "{second:?}");
+        // The best of some, on a machine that has other things to do.
+        let next = (0..20).map(|_| echo(&mut stream)).min().unwrap();
+        assert!(next >= ROUND_TRIP && next < ROUND_TRIP * 2, "{next:?}");
     }
 
     #[test]

@@ -17,9 +17,8 @@ use rustix::io::Errno;
 
 use fixtures::{Account, Bench, Done, HOST, Peer, Running, Setup, Signal, noise, screen};
 
-/// From what ends a session to its end on the service, and to the exit: the README's promise of 3 s, which the waits of
-/// the program keep to the millisecond (`src/tunnel/ending.rs`), and 1 s for a machine that has other things to do.
-const PROMISED: Duration = Duration::from_secs(3 + 1);
+/// From what ends a session to its end on the service, and to the exit: the README's promise.
+const PROMISED: Duration = Duration::from_secs(3);
 
 /// The silence after which a far side that was asked something is not waited for: the README's, and its last output.
 const SILENCE: Duration = Duration::from_secs(6);

@@ -12,14 +12,15 @@ pub(super) const QUIET: Duration = Duration::from_secs(3);
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);
 /// From the moment nobody listens any more to the acknowledgement of the terminate flag and of what was sent before it.
 /// Then the API is asked.
-pub(super) const FAREWELL: Duration = Duration::from_millis(1400);
+pub(super) const FAREWELL: Duration = Duration::from_millis(1300);
 /// With nothing but the terminate flag unacknowledged: how many round trips that may take before the API is asked. An
 /// agent that sshd has left before the flag came may never acknowledge it; any other does so in one.
 const FLAG_ROUND_TRIPS: u32 = 3;
 /// The same at the least: a round trip of a millisecond says little about a busy machine.
 const FLAG_MIN: Duration = Duration::from_millis(250);
-/// For TerminateSession by API. With [`LAST_WORDS`] and [`FAREWELL`] the whole end takes less than 3 s.
-pub(crate) const TERMINATE: Duration = Duration::from_millis(1400);
+/// For TerminateSession by API. With [`LAST_WORDS`] and [`FAREWELL`] the whole end takes less than 3 s, also
+/// on a machine that takes some tenths of a second to wake a process.
+pub(crate) const TERMINATE: Duration = Duration::from_millis(1300);
 /// After stdin has ended and all of it was delivered: how long the far side may be silent until nothing more is expected
 /// of it. Long enough for a server to think and for a lost message to be repaired, short enough for a person to wait when
 /// there is no answer to come. Nobody in a pipeline needs it when the far side closes.

@@ -44,7 +44,6 @@ fn trust(error: &TrustError) -> String {
         TrustError::File { setting, .. } => {
             format!("name a PEM file with the certificates to trust by {}, or leave that out", origin(setting))
         }
-        TrustError::Unreadable(_) => "name a PEM file by --ca-bundle or AWS_CA_BUNDLE".to_owned(),
         TrustError::NoRoots => {
             "install the package ca-certificates, or name a PEM file by --ca-bundle or AWS_CA_BUNDLE".to_owned()
         }

@@ -75,9 +75,6 @@ pub enum TrustError {
         /// The setting that names it, as the user would look for it: `AWS_CA_BUNDLE`.
         setting: String,
     },
-    /// The operating system's root certificates cannot be read, for this reason.
-    #[error("this machine's root certificates cannot be read: {0}")]
-    Unreadable(String),
     /// The operating system trusts nobody.
     #[error("this machine has no root certificates")]
     NoRoots,

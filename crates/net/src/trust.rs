@@ -65,9 +65,15 @@ impl Trust {
     /// If the user named certificates that cannot be used, or the system has none at all.
     pub async fn client_config(&self) -> Result<Arc<ClientConfig>, TrustError> {
         let read = || async {
-            let source = self.source.clone();
-            let read = files::in_time(move || configure(&source)).await;
-            read.unwrap_or_else(|why| Err(self.source.unusable(&why)))
+            match &self.source {
+                // Only what the user names can be anything; for the system's own a thread would cost each start its time.
+                Source::System | Source::Anyone => configure(&self.source),
+                Source::Named { setting, paths } => {
+                    let source = self.source.clone();
+                    let read = files::in_time(move || configure(&source)).await;
+                    read.unwrap_or_else(|why| Err(unusable(setting, first(paths), &why)))
+                }
+            }
         };
         self.config.get_or_init(read).await.clone()
     }
@@ -93,14 +99,6 @@ impl Source {
             Self::System => system().map(Some),
             Self::Named { setting, paths } => named(setting, paths).map(Some),
             Self::Anyone => Ok(None),
-        }
-    }
-
-    /// All that is known is that reading it, as a whole, failed.
-    fn unusable(&self, why: &dyn Display) -> TrustError {
-        match self {
-            Self::Named { setting, paths } => unusable(setting, first(paths), why),
-            Self::System | Self::Anyone => TrustError::Unreadable(why.to_string()),
         }
     }
 }

@@ -93,7 +93,7 @@ fn every_file_of_tests_is_a_module() {
 fn what_is_not_there_is_found() {
     let text = "\
 # A heading: of `its` own\n\
-`tests/documents.rs: what_is_not_there_is_found` `tests/run documents` `tests/run what_is_not` [b](README.md#options)\n\
+`tests/documents.rs: what_is_not_there_is_found` `tests/run documents` `tests/run what_is_not` [b](README.md#start)\n\
 `tests/documents.rs` `contrib/demo --shell` [here](#a-heading-of-its-own) [there](https://example.com/x#y)\n\
 `tests/documents.rs: read` `tests/documents.rs: nothing` `tests/nothing.rs: read` `tests/run nothing_of_this_name`\n\
 `contrib/nothing --shell` [x](nothing.md) [y](README.md#nothing) [z](#nothing)\n\n    \

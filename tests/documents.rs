@@ -6,9 +6,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders that have documents, from the repository's root.
-const FOLDERS: [&str; 6] = ["", "benches", "contrib", "contrib/packaging", "fuzz", "tests"];
+const FOLDERS: [&str; 12] = [
+    "",
+    "benches",
+    "contrib",
+    "contrib/packaging",
+    "crates/aws",
+    "crates/channel",
+    "crates/gateway",
+    "crates/net",
+    "crates/session",
+    "docs",
+    "fuzz",
+    "tests",
+];
+/// As many lines as a reader scrolls through once.
+const README_LINES: usize = 90;
 /// What a path in a document begins with, if it is one of the repository.
-const ROOMS: [&str; 8] = ["src/", "crates/", "tests/", "contrib/", "benches/", "fuzz/", "xtask/", ".github/"];
+const ROOMS: [&str; 9] = ["src/", "crates/", "tests/", "contrib/", "docs/", "benches/", "fuzz/", "xtask/", ".github/"];
 
 #[test]
 fn what_the_documents_name_is_there() {
@@ -16,6 +31,39 @@ fn what_the_documents_name_is_there() {
     assert!(documents.len() >= 5, "{documents:?}");
     let problems: Vec<_> = documents.iter().flat_map(|path| problems(path, &read(path))).collect();
     assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn each_page_is_linked_from_the_readme_and_the_index() {
+    let pages: Vec<_> = fs::read_dir(root().join("docs")).expect("the folder of pages").flatten().collect();
+    let names = pages.iter().filter_map(|page| page.file_name().into_string().ok());
+    let (readme, index) = (read(&root().join("README.md")), read(&root().join("docs/README.md")));
+    for name in names {
+        assert!(readme.contains(&format!("](docs/{name})")), "README.md has no link to docs/{name}");
+        assert!(name == "README.md" || index.contains(&format!("]({name})")), "docs/README.md has no link to {name}");
+    }
+}
+
+#[test]
+fn the_readme_is_one_screen() {
+    let text = read(&root().join("README.md"));
+    assert!(text.lines().count() <= README_LINES, "README.md has {} lines: make it a page", text.lines().count());
+}
+
+#[test]
+fn the_page_of_options_has_each_option() {
+    let page = read(&root().join("docs/options.md"));
+    let mut command = ssm_proxy::cli::command();
+    command.build();
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let names = shown.filter_map(|argument| argument.get_long());
+    // The AWS CLI's, which have no effect, are on its page; help and version are everybody's.
+    let rest = read(&root().join("docs/aws-cli.md"));
+    let missing: Vec<_> = names
+        .filter(|name| !["help", "version"].contains(name))
+        .filter(|name| ![&page, &rest].iter().any(|text| text.contains(&format!("`--{name}"))))
+        .collect();
+    assert!(missing.is_empty(), "docs/options.md has no row for these: {missing:?}");
 }
 
 #[test]
@@ -45,7 +93,7 @@ fn every_file_of_tests_is_a_module() {
 fn what_is_not_there_is_found() {
     let text = "\
 # A heading: of `its` own\n\
-`tests/documents.rs: what_is_not_there_is_found` `tests/run documents` `tests/run what_is_not` [b](README.md#options)\n\
+`tests/documents.rs: what_is_not_there_is_found` `tests/run documents` `tests/run what_is_not` [b](README.md#start)\n\
 `tests/documents.rs` `contrib/demo --shell` [here](#a-heading-of-its-own) [there](https://example.com/x#y)\n\
 `tests/documents.rs: read` `tests/documents.rs: nothing` `tests/nothing.rs: read` `tests/run nothing_of_this_name`\n\
 `contrib/nothing --shell` [x](nothing.md) [y](README.md#nothing) [z](#nothing)\n\n    \

@@ -17,10 +17,10 @@ use rustix::io::Errno;
 
 use fixtures::{Account, Bench, Done, HOST, Peer, Running, Setup, Signal, noise, screen};
 
-/// From what ends a session to its end on the service, and to the exit: the README's promise.
+/// From what ends a session to its end on the service, and to the exit: the promise of docs/reconnecting.md.
 const PROMISED: Duration = Duration::from_secs(3);
 
-/// The silence after which a far side that was asked something is not waited for: the README's, and its last output.
+/// The silence after which a far side that was asked something is not waited for: that of docs/reconnecting.md, and its last output.
 const SILENCE: Duration = Duration::from_secs(6);
 
 /// What ends ssm-proxy. SIGHUP is what OpenSSH sends.

@@ -61,6 +61,9 @@ fn texts(bench: &Bench) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| (name.to_owned(), fs::read_to_string(root.join(name)).unwrap());
     let files = ["README.md", "contrib/recipes.md", "contrib/ssh_config.example", "contrib/demo"].map(read);
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap());
+    let pages: Vec<_> = pages.map(|page| read(&format!("docs/{page}"))).collect();
+    let of_pages = pages.into_iter().filter(|(_, text)| !proxy_commands(text).is_empty());
     let (name, page) = read("xtask/src/sections.man");
     let page = (name, page.replace("\\-", "-").replace("\\(aq", "'"));
     let print = |args: &[&str]| {
@@ -74,7 +77,7 @@ fn texts(bench: &Bench) -> Vec<(String, String)> {
         &["--check", HOST],
     ]
     .map(print);
-    files.into_iter().chain([page]).chain(printed).collect()
+    files.into_iter().chain(of_pages).chain([page]).chain(printed).collect()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fixtures::{Bench, Done, HOST, Setup, Tool};
 
 /// What every package has, wherever it puts it.
-const CONTENTS: [&str; 10] = [
+const CONTENTS: [&str; 12] = [
     "ssm-proxy",
     "ssm-proxy.1",
     "ssm-proxy.bash",
@@ -18,6 +18,8 @@ const CONTENTS: [&str; 10] = [
     "ssm-proxy.fish",
     "THIRD-PARTY",
     "README.md",
+    "options.md",
+    "troubleshooting.md",
     "ssh_config.example",
     "iam-policy.json",
     "recipes.md",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fixtures::standin::{ApiFault, ApiRule, Fault, Options, Report, SessionState};
 use fixtures::{Bench, Done, HOST, Peer, Running, Setup};
 
-/// A cut of the network while nothing is sent is noticed within this time: the README's 17 s, and a resume.
+/// A cut of the network while nothing is sent is noticed within this time: the 17 s of docs/reconnecting.md, and a resume.
 const NOTICED_IDLE: Duration = Duration::from_secs(20);
 
 /// The same while something is sent.

@@ -15,7 +15,7 @@ const LEFT_OVER: [&str; 3] = [
     "ssm-proxy --region us-east-1 ssm start-session --target %h --parameters portNumber=%p",
     "ssm-proxy start-session --target %h --parameters portNumber=%p",
 ];
-/// The README's line for it.
+/// The line of docs/aws-cli.md for it.
 const QUOTED: &str = "ssm-proxy --target \"%h\" --document-name AWS-StartSSHSession --parameters portNumber=%p";
 
 #[test]

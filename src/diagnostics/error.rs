@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-/// How the process ends, in the terms of BSD's `sysexits.h`. The README lists the same table.
+/// How the process ends, in the terms of BSD's `sysexits.h`. docs/troubleshooting.md has the same table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExitStatus {
     /// The session ended normally.

@@ -1,4 +1,4 @@
-//! Every wait of the tunnel, with its reason; the README lists them. Those that a user may change are in `cli`.
+//! Every wait of the tunnel, with its reason; docs/reconnecting.md lists them. Those that a user may change are in `cli`.
 
 use std::time::Duration;
 

@@ -22,10 +22,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What the system says, and files of another kind or size.
 pub fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let file = open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let mut bytes = Vec::new();
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(size.min(max).saturating_add(1));
     // What a file says of its size may change while it is read.
     file.take(u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() > max {

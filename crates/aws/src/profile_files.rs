@@ -8,6 +8,10 @@ use aws_types::os_shim_internal::{Env, Fs};
 ///
 /// # Errors
 /// Those of the SDK.
-pub(super) async fn read(env: &Env, files: &EnvConfigFiles, selected: &str) -> Result<ProfileSet, ProfileFileLoadError> {
+pub(super) async fn read(
+    env: &Env,
+    files: &EnvConfigFiles,
+    selected: &str,
+) -> Result<ProfileSet, ProfileFileLoadError> {
     profile::load(&Fs::real(), env, files, Some(selected.to_owned().into())).await
 }

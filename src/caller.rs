@@ -1,6 +1,6 @@
 //! The caller: whether ssh has started this process, or a person who types at a terminal.
 //!
-//! It looks, and has no say in what follows from it.
+//! It knows the facts, and decides nothing.
 
 use std::io::{self, IsTerminal};
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use ssm_proxy::cli::Verbosity;
-use ssm_proxy::diagnostics::{Error, ExitStatus, TOLD, printable};
+use ssm_proxy::diagnostics::{Error, ExitStatus, Lines, TOLD, printable};
 use ssm_proxy::state;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -19,7 +19,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime, uptime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Whose events are shown: the program's, of which library and binary have the same name, and those of its crates.
+/// The crates whose events are shown. The program's library and binary have the same name.
 const OWN: [&str; 6] = ["ssm_aws", "ssm_channel", "ssm_gateway", "ssm_net", "ssm_proxy", "ssm_session"];
 /// Bytes from which on a log file is put aside when the next run begins.
 const FULL: u64 = 10 << 20;
@@ -27,12 +27,11 @@ const FULL: u64 = 10 << 20;
 /// Starts logging on stderr; without `-v` there is none.
 pub(crate) fn to_stderr(verbosity: Verbosity, colored: bool) {
     if let Some(level) = level(verbosity) {
-        start(own(level).with_target(TOLD, LevelFilter::OFF), io::stderr, uptime(), colored);
+        start(own(level).with_target(TOLD, LevelFilter::OFF), || Lines, uptime(), colored);
     }
 }
 
-/// Starts logging in the file at `path`, behind what is there: the steps at least. `host` tells the runs apart that
-/// share the file.
+/// Starts logging at the end of the file at `path`: the steps at least. Runs that share the file are told apart by `host`.
 ///
 /// # Errors
 /// Status 78 if the file cannot be written to, its folder being missing for example.
@@ -79,8 +78,8 @@ where
     tracing_subscriber::registry().with(lines).init();
 }
 
-/// Where a log file is: a path that says where it begins, at `/`, `./` or `../`, is taken as it is; any other is in the
-/// state folder, since the folder that ssh was started in is an accident.
+/// Where a log file is. A path that begins with `/`, `./` or `../` is taken as it is; any other is in the state folder,
+/// since the folder that ssh was started in is an accident.
 fn place(path: &Path) -> PathBuf {
     let begins_somewhere = path.is_absolute() || path.starts_with(".") || path.starts_with("..");
     match state::folder().filter(|_| !begins_somewhere) {
@@ -89,7 +88,7 @@ fn place(path: &Path) -> PathBuf {
     }
 }
 
-/// What a line of a file begins with: the time, in UTC, and the run.
+/// The start of a line in a file: the time, in UTC, and the run.
 struct Stamp {
     run: String,
 }

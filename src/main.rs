@@ -2,23 +2,31 @@
 
 mod logging;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use ssm_aws::Aws;
+use ssm_aws::{Aws, Overrides};
 use ssm_proxy::caller;
-use ssm_proxy::cli::{Action, Connection, Invocation, Platform, Refusal, Verbosity};
-use ssm_proxy::commands;
+use ssm_proxy::cli::plugin::{self, ResponsePlace};
+use ssm_proxy::cli::{Action, CommandKind, Connection, Invocation, Platform, Refusal, StartedBy, Verbosity};
+use ssm_proxy::commands::{self, Wanted};
 use ssm_proxy::diagnostics::{Error, ExitStatus, error_log, tell, tell_failure};
 use ssm_proxy::endpoints::signals::Signals;
 use ssm_proxy::endpoints::stdio::is_reader_gone;
+use ssm_proxy::handover;
 use ssm_proxy::target::{Alias, Node};
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 /// What messages are about when there is no HOST.
+const FORWARD: &str = "-L";
 const LIST: &str = "--list";
 const SSH_CONFIG: &str = "--print-ssh-config";
+const INSTALL_PLUGIN: &str = "--install-plugin";
 const SKELETON: &str = "--generate-cli-skeleton";
+/// The variable that has the plugin end with a status of its own.
+const EXIT_STATUS: &str = "SSM_PROXY_EXIT_STATUS";
 /// Said each time, however quiet the run is to be.
 const UNVERIFIED: &str =
     "warning: --no-verify-ssl: TLS certificates are not checked, so whoever is in between can take AWS's place";
@@ -30,9 +38,13 @@ const UNPROTECTED: &str = "this ProxyCommand does not end its options: names of 
 
 fn main() -> ExitCode {
     no_core_dumps();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| plugin::is_called_by(name)) {
+        return as_plugin(&args);
+    }
     // Before all that takes time: a signal that asks how it is kills nothing from here on.
     let begun = begin();
-    let invocation = match Invocation::parse_from(std::env::args_os()) {
+    let invocation = match Invocation::parse_from(args, started_by()) {
         Ok(invocation) => invocation,
         Err(Refusal::Usage(usage)) => {
             if usage.use_stderr() {
@@ -44,15 +56,62 @@ fn main() -> ExitCode {
         Err(Refusal::File { flag, error }) => return failed(flag, &error),
     };
     let subject = match &invocation.action {
-        Action::Connect(connection) | Action::Check(connection, _) => &connection.host,
+        Action::Connect(connection)
+        | Action::Shell(connection)
+        | Action::Exec(connection, _)
+        | Action::Check(connection, ..) => &connection.host,
+        Action::Forward(forwarding) => forwarding.forwards.first().map_or(FORWARD, |(_, connection)| &connection.host),
         Action::List(_) => LIST,
         Action::SshConfig(..) => SSH_CONFIG,
         Action::Skeleton(_) => SKELETON,
+        Action::InstallPlugin(_) => INSTALL_PLUGIN,
+        Action::BondSetup(setup) => &setup.host,
     };
     match log(&invocation, subject).and_then(|()| run(begun?, &invocation)) {
         Ok(status) => status.into(),
         Err(error) => failed(subject, &error),
     }
+}
+
+/// Called by the name of AWS's client, the program does as that does, and ends with 0 as that does unless the variable
+/// [`EXIT_STATUS`] is set to 1.
+fn as_plugin(args: &[OsString]) -> ExitCode {
+    let place = plugin::response_place(args);
+    let response = match &place {
+        None => None,
+        Some(ResponsePlace::Argument) => args.get(1).map(|response| response.to_string_lossy().into_owned()),
+        Some(ResponsePlace::Variable(name)) => std::env::var(name).ok(),
+        Some(ResponsePlace::Handed(place)) => handover::receive(place).ok(),
+    };
+    let response = response.map(Zeroizing::new);
+    if let Some(response) = &response {
+        // Where that fails it is seen as long as the session lasts, as with AWS's own client.
+        match &place {
+            Some(ResponsePlace::Argument) => drop(handover::execute(args, None, response)),
+            Some(ResponsePlace::Variable(name)) => drop(handover::execute(args, Some(name), response)),
+            _ => {}
+        }
+    }
+    let call = plugin::parse(args, response.as_deref().map(String::as_str));
+    drop(response);
+    let status = begin().and_then(|(runtime, mut signals)| {
+        let status = runtime.block_on(async {
+            signals.and_of_ends().and_then(|()| signals.and_of_ignored_keys()).map_err(|cause| cannot_start(&cause))?;
+            Ok(commands::plugin(call, &mut signals).await)
+        });
+        runtime.shutdown_background();
+        status
+    });
+    let status = status.unwrap_or_else(|error: Error| {
+        tell_failure(plugin::NAME, &error);
+        error.status as u8
+    });
+    if std::env::var_os(EXIT_STATUS).is_some_and(|value| value == "1") { status.into() } else { ExitCode::SUCCESS }
+}
+
+/// Who has started this: a person, unless ssh has, whatever it has for stdin and stdout.
+fn started_by() -> StartedBy {
+    if caller::is_person() && caller::is_ssh() != Some(true) { StartedBy::Person } else { StartedBy::Program }
 }
 
 /// What memory holds does not end in a file. A limit and not `PR_SET_DUMPABLE`, which would also give `/proc/self`, where
@@ -121,7 +180,7 @@ fn failed(host: &str, error: &Error) -> ExitCode {
     error.status.into()
 }
 
-fn run((runtime, mut signals): (Runtime, Signals), invocation: &Invocation) -> Result<ExitStatus, Error> {
+fn run((runtime, mut signals): (Runtime, Signals), invocation: &Invocation) -> Result<u8, Error> {
     if invocation.overrides.no_verify_ssl {
         tell(UNVERIFIED);
     }
@@ -134,16 +193,25 @@ fn run((runtime, mut signals): (Runtime, Signals), invocation: &Invocation) -> R
     result
 }
 
-async fn act(invocation: &Invocation, signals: &mut Signals) -> Result<ExitStatus, Error> {
+async fn act(invocation: &Invocation, signals: &mut Signals) -> Result<u8, Error> {
     let overrides = &invocation.overrides;
     match &invocation.action {
         Action::Connect(connection) if is_typed(connection) => return Err(typed(connection)),
-        Action::Connect(connection) => {
-            let aws = unless_ended(signals, Aws::load(overrides)).await?;
-            commands::connect(&aws, connection, signals).await?;
+        Action::Connect(connection) => return connect(overrides, connection, None, signals).await,
+        Action::Shell(connection) => return connect(overrides, connection, Some(Wanted::Shell), signals).await,
+        Action::Exec(connection, CommandKind::Plain) => {
+            return connect(overrides, connection, Some(Wanted::Command), signals).await;
         }
-        Action::Check(connection, entry) => {
-            return commands::check(overrides, connection, entry.as_ref(), signals).await;
+        Action::Exec(connection, CommandKind::OnTerminal) => {
+            return connect(overrides, connection, Some(Wanted::CommandOnTerminal), signals).await;
+        }
+        Action::Forward(forwarding) => {
+            let aws = unless_ended(signals, Aws::load(overrides)).await?;
+            return commands::forward(&aws, forwarding, signals).await;
+        }
+        Action::Check(connection, entry, report) => {
+            let status = commands::check(overrides, connection, entry.as_ref(), report.as_ref(), signals).await?;
+            return Ok(status as u8);
         }
         Action::List(listing) => {
             let list = async { commands::list(&Aws::load(overrides).await.map_err(Error::from)?, listing).await };
@@ -152,14 +220,26 @@ async fn act(invocation: &Invocation, signals: &mut Signals) -> Result<ExitStatu
         Action::SshConfig(hosts, entry) => {
             unless_ended(signals, commands::ssh_config(overrides, hosts, entry)).await?;
         }
+        Action::BondSetup(setup) => return commands::bond_setup(overrides, setup, signals).await,
+        Action::InstallPlugin(installing) => unless_ended(signals, commands::install_plugin(installing)).await?,
         Action::Skeleton(skeleton) => unless_ended(signals, commands::skeleton(*skeleton)).await?,
     }
-    Ok(ExitStatus::Ended)
+    Ok(ExitStatus::Ended as u8)
 }
 
-/// Whether a person has typed what ssh has to start. Another port may have something to say to people.
+async fn connect(
+    overrides: &Overrides,
+    connection: &Connection,
+    program: Option<Wanted>,
+    signals: &mut Signals,
+) -> Result<u8, Error> {
+    let aws = unless_ended(signals, Aws::load(overrides)).await?;
+    commands::connect(&aws, connection, program, signals).await
+}
+
+/// Whether a person has typed what ssh has to start: a line for sshd. Another port may have something to say to people.
 fn is_typed(connection: &Connection) -> bool {
-    connection.port == SSH_PORT && caller::is_person()
+    connection.port == SSH_PORT && started_by() == StartedBy::Person
 }
 
 /// What to type instead.
@@ -172,7 +252,7 @@ fn typed(connection: &Connection) -> Error {
     let message = "ssh starts ssm-proxy as its ProxyCommand; by itself it is no login";
     let hint = format!(
         "put what 'ssm-proxy --print-ssh-config {host}' prints into ~/.ssh/config and type: ssh {host}; to test the way, \
-         type: ssm-proxy --check {host}"
+         type: ssm-proxy --check {host}; for a shell without ssh, type: ssm-proxy --shell {host}"
     );
     Error::new(ExitStatus::Usage, message, hint)
 }

@@ -1,6 +1,6 @@
 //! The public key that EC2 Instance Connect is given: from a file, from ssh's agent, or one of ssh's default files.
 //!
-//! Public keys only; a private key is refused and never shown. It must not know AWS.
+//! Public keys only: a private key is refused and never shown. It must not know AWS.
 
 use std::{
     env,
@@ -49,13 +49,10 @@ impl KeySource {
     pub async fn read(&self) -> Result<String, Error> {
         match self {
             Self::File(path) => read_file(path).await,
-            Self::Auto => {
-                let found = match from_agent().await {
-                    Some(key) => Some(key),
-                    None => from_default_files().await,
-                };
-                found.ok_or_else(no_key)
-            }
+            Self::Auto => match from_agent().await {
+                Some(key) => Ok(key),
+                None => from_default_files().await.ok_or_else(no_key),
+            },
         }
     }
 }
@@ -67,17 +64,10 @@ async fn from_agent() -> Option<String> {
     }
     let mut command = Command::new("ssh-add");
     command.arg("-L").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    match timeout(AGENT_TIMEOUT, command.output()).await {
-        Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).lines().find_map(key_of),
-        Ok(Err(error)) => {
-            tracing::info!(%error, "ssh-add cannot be run");
-            None
-        }
-        Err(_) => {
-            tracing::info!("ssh's agent does not answer");
-            None
-        }
-    }
+    let ended = timeout(AGENT_TIMEOUT, command.output()).await;
+    let ended = ended.inspect_err(|_| tracing::info!("ssh's agent does not answer")).ok()?;
+    let output = ended.inspect_err(|error| tracing::info!(%error, "ssh-add cannot be run")).ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().find_map(key_of)
 }
 
 async fn from_default_files() -> Option<String> {

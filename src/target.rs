@@ -1,4 +1,4 @@
-//! What the HOST of a command line means: a node's id or something it is known by, and where to look for it.
+//! The target, as the HOST of a command line names it: a node's id or another name, its region, and the profile to use.
 //!
 //! Pure text in, [`Target`] out. It must not know AWS's API, the network, files or the environment; whether a node
 //! exists is the service's to say.
@@ -13,10 +13,8 @@
 
 use std::fmt;
 
-use ssm_aws::Tag;
+use ssm_aws::{Tag, is_ecs_task, is_node_id, is_region};
 
-/// The longest target that StartSession takes, in characters (protocol §1).
-pub const MAX_TARGET_CHARS: usize = 400;
 /// The longest name that anything is known by, in characters: a Name tag is.
 const MAX_NAME_CHARS: usize = Tag::MAX_VALUE_CHARS;
 /// What follows the region in the private DNS names of EC2, except in us-east-1, where no region is in them.
@@ -71,9 +69,8 @@ impl Target {
     /// [`NotATarget`] for what can be none of these.
     pub fn parse(host: &str) -> Result<Self, NotATarget> {
         if host.starts_with("ecs:") {
-            let accepted = is_ecs_task(host) && host.len() <= MAX_TARGET_CHARS;
             let node = Node::Id(host.to_owned());
-            return if accepted { Ok(Self { node, region: None, profile: None }) } else { Err(NotATarget::Shape) };
+            return is_ecs_task(host).then_some(Self { node, region: None, profile: None }).ok_or(NotATarget::Shape);
         }
         let labels: Vec<&str> = host.split('.').collect();
         if let Some((id, suffix)) = labels.split_first().filter(|(id, _)| is_node_id(id))
@@ -130,33 +127,6 @@ fn read_suffix(labels: &[&str]) -> Option<(Option<String>, Option<String>)> {
     is_suffix.then(|| (Some((*region).to_owned()), profile.map(|profile| profile.join("."))))
 }
 
-/// Whether a label has the shape of a region: letters, one or more words of letters, a number. All regions of all
-/// partitions have it (`us-gov-west-1`, `us-isob-east-1`, `eusc-de-east-1`), and few names do.
-fn is_region(label: &str) -> bool {
-    let words: Vec<&str> = label.split('-').collect();
-    let [area, middle @ .., number] = words.as_slice() else { return false };
-    let letters = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    (2..=4).contains(&area.len())
-        && letters(area)
-        && (1..=2).contains(&middle.len())
-        && middle.iter().all(|word| letters(word))
-        && (1..=2).contains(&number.len())
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_node_id(host: &str) -> bool {
-    let Some(digits) = host.strip_prefix("i-").or_else(|| host.strip_prefix("mi-")) else { return false };
-    !digits.is_empty() && host.len() <= MAX_TARGET_CHARS && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// `ecs:` and three parts. A cluster's name may itself have underscores, so the parts are counted from the right.
-fn is_ecs_task(host: &str) -> bool {
-    let Some(rest) = host.strip_prefix("ecs:") else { return false };
-    let mut parts = rest.rsplitn(3, '_');
-    let part_count = parts.by_ref().take_while(|part| !part.is_empty()).count();
-    part_count == 3 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-}
-
 /// Whether a node may be known by this. `@` is the one character that tags may have and names may not: where it stands
 /// the user of `user@host` has been left in.
 fn is_name(text: &str) -> bool {
@@ -167,6 +137,8 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ssm_aws::MAX_TARGET_CHARS;
+
     use super::*;
 
     fn parsed(host: &str) -> (String, Option<String>, Option<String>) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders that have documents, from the repository's root.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "",
     "benches",
     "contrib",
@@ -16,6 +16,7 @@ const FOLDERS: [&str; 12] = [
     "crates/gateway",
     "crates/net",
     "crates/session",
+    "crates/smux",
     "docs",
     "fuzz",
     "tests",
@@ -37,8 +38,11 @@ fn what_the_documents_name_is_there() {
 fn each_page_is_linked_from_the_readme_and_the_index() {
     let pages: Vec<_> = fs::read_dir(root().join("docs")).expect("the folder of pages").flatten().collect();
     let names = pages.iter().filter_map(|page| page.file_name().into_string().ok());
+    let names = names.filter(|name| name.ends_with(".md") && name != "SUMMARY.md");
     let (readme, index) = (read(&root().join("README.md")), read(&root().join("docs/README.md")));
+    let site = read(&root().join("docs/SUMMARY.md"));
     for name in names {
+        assert!(site.contains(&format!("]({name})")), "docs/SUMMARY.md has no link to {name}");
         assert!(readme.contains(&format!("](docs/{name})")), "README.md has no link to docs/{name}");
         assert!(name == "README.md" || index.contains(&format!("]({name})")), "docs/README.md has no link to {name}");
     }
@@ -64,6 +68,27 @@ fn the_page_of_options_has_each_option() {
         .filter(|name| ![&page, &rest].iter().any(|text| text.contains(&format!("`--{name}"))))
         .collect();
     assert!(missing.is_empty(), "docs/options.md has no row for these: {missing:?}");
+}
+
+#[test]
+fn the_commands_of_getting_started_are_known() {
+    let page = read(&root().join("docs/getting-started.md"));
+    let blocks = page.lines().filter_map(|line| line.strip_prefix("    "));
+    let typed: Vec<_> = blocks.filter(|line| line.starts_with("ssm-proxy ")).collect();
+    assert!(typed.len() >= 4, "{typed:?}");
+    for line in typed {
+        let words = line.split(" >> ").next().unwrap_or_default().split(' ');
+        let read = ssm_proxy::cli::Invocation::parse_from(words, ssm_proxy::cli::StartedBy::Person);
+        assert!(read.is_ok(), "{line}: {read:?}");
+    }
+    // tests/install runs these; each is to be an option that the script has.
+    let script = read(&root().join("contrib/install.sh"));
+    let spans = page.lines().flat_map(spans).filter(|code| code.starts_with("sh install.sh --"));
+    let options: Vec<_> = spans.filter_map(|code| code.split(' ').nth(2)).collect();
+    assert!(options.len() >= 3, "{options:?}");
+    for option in options {
+        assert!(script.contains(&format!("\n          {option}) ")), "contrib/install.sh has no {option}");
+    }
 }
 
 #[test]

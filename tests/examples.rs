@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use fixtures::Tool;
+use fixtures::{Bench, Tool};
 use serde_json::Value;
 
 fn contrib(name: &str) -> PathBuf {
@@ -91,6 +91,7 @@ fn the_iam_policy_allows_what_is_needed_and_no_more() {
         "ssmmessages:OpenDataChannel",
         "ssm:DescribeInstanceInformation",
         "ec2-instance-connect:SendSSHPublicKey",
+        "kms:GenerateDataKey",
     ];
     assert_eq!(actions, wanted.map(str::to_owned).into());
     // The look-up is the one action that IAM cannot restrict to resources.
@@ -101,5 +102,29 @@ fn the_iam_policy_allows_what_is_needed_and_no_more() {
     let resources: BTreeSet<_> = somewhere.iter().flat_map(|statement| list(&statement["Resource"])).collect();
     assert!(resources.iter().all(|resource| resource.starts_with("arn:aws:") && !resource.ends_with(":*")));
     assert!(resources.contains("arn:aws:ssm:*:*:document/AWS-StartSSHSession"));
+    assert!(resources.contains("arn:aws:ssm:*:*:document/AWS-StartNonInteractiveCommand"));
+    assert!(resources.contains("arn:aws:ssm:*:*:document/AWS-StartInteractiveCommand"));
+    // This one is the account's own.
+    assert!(resources.contains("arn:aws:ssm:*:111122223333:document/SSM-SessionManagerRunShell"));
     assert!(resources.contains("arn:aws:ssm:*:*:session/${aws:userid}-*"));
+}
+
+/// The lines of docs/shells.md, typed as they stand there. What is seen is the page's, but for the shell's prompt and the name
+/// and system of the node.
+#[test]
+fn the_page_of_shells_shows_what_is_seen() {
+    const NODE: &str = "Linux ip-10-0-1-17.ec2.internal 6.1.112-122.189.amzn2023.x86_64 #1 SMP x86_64 GNU/Linux";
+    const SHELL: &str = "echo 'uname -a' | ssm-proxy --shell i-02573cafcfEXAMPLE";
+    const COMMAND: &str = "ssm-proxy --exec i-02573cafcfEXAMPLE -- sh -c 'exit 7'; echo $?";
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/shells.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let bench = Bench::open();
+    let see = |line: &str| bench.user().tool("sh").args(["-c", line]).run().ok().text().replace('\r', "");
+    let (node, seen) = (see("uname -a"), see(SHELL));
+    let prompt = seen.split("uname").next().unwrap_or_default();
+    let shell = seen.replace(node.trim_end(), NODE).replace(prompt, "$ ");
+    let typed = format!("$ {SHELL}\n{shell}$ {COMMAND}\n{}", see(COMMAND));
+    let block: String = typed.lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect();
+    assert!(page.contains(&block), "docs/shells.md is to have\n{block}");
+    bench.finish();
 }

@@ -62,7 +62,7 @@ fn texts(bench: &Bench) -> Vec<(String, String)> {
     let read = |name: &str| (name.to_owned(), fs::read_to_string(root.join(name)).unwrap());
     let files = ["README.md", "contrib/recipes.md", "contrib/ssh_config.example", "contrib/demo"].map(read);
     let pages = fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap());
-    let pages: Vec<_> = pages.map(|page| read(&format!("docs/{page}"))).collect();
+    let pages: Vec<_> = pages.filter(|page| page.ends_with(".md")).map(|page| read(&format!("docs/{page}"))).collect();
     let of_pages = pages.into_iter().filter(|(_, text)| !proxy_commands(text).is_empty());
     let (name, page) = read("xtask/src/sections.man");
     let page = (name, page.replace("\\-", "-").replace("\\(aq", "'"));

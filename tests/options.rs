@@ -63,12 +63,13 @@ fn the_skeletons_are_those_of_the_aws_cli() {
 
 #[test]
 fn a_skeleton_needs_no_configuration_and_is_taken_when_filled_in() {
-    let bench = Bench::open();
+    let standin = Options { documents: vec!["Port-And-More".to_owned()], ..Options::default() };
+    let bench = Bench::with(Setup { standin, ..Setup::default() });
     let skeleton = bench.proxy().arg("--generate-cli-skeleton").without("AWS_REGION").without("AWS_ACCESS_KEY_ID");
     let mut request: Value = serde_json::from_str(&skeleton.run().ok().text()).unwrap();
     request["Target"] = "i-0bbb".into();
     let _ = bench.proxy().args(["--cli-input-json", &request.to_string()]).run().ok();
-    request["DocumentName"] = "AWS-StartPortForwardingSession".into();
+    request["DocumentName"] = "Port-And-More".into();
     request["Reason"] = "why".into();
     request["Parameters"] = json!({ "portNumber": ["22"], "localPortNumber": ["0"] });
     let _ = bench.proxy().args(["--cli-input-json", &request.to_string()]).run().ok();
@@ -83,10 +84,7 @@ fn a_skeleton_needs_no_configuration_and_is_taken_when_filled_in() {
     let both = BTreeMap::from([("portNumber".to_owned(), list("22")), ("localPortNumber".to_owned(), list("0"))]);
     assert_eq!(
         asked,
-        [
-            ("i-0bbb", Some("AWS-StartSSHSession"), None, &plain),
-            ("i-0bbb", Some("AWS-StartPortForwardingSession"), Some("why"), &both),
-        ]
+        [("i-0bbb", Some("AWS-StartSSHSession"), None, &plain), ("i-0bbb", Some("Port-And-More"), Some("why"), &both),]
     );
 }
 
@@ -248,7 +246,9 @@ fn a_silent_service_is_given_the_time_that_the_user_says() {
         ),
     ] {
         let done = bench.proxy().args(args).arg(HOST).env(variable, &https).run().code(75);
-        assert!(done.stderr.starts_with(&format!("ssm-proxy: {HOST}: {said}\n")), "{done}");
+        // On a slow machine a line that it is tried again may come first.
+        let error = format!("ssm-proxy: {HOST}: {said}");
+        assert!(done.stderr.lines().any(|line| line == error), "{done}");
         assert!((Duration::from_secs(1)..Duration::from_secs(8)).contains(&done.took), "{done}");
     }
     bench.finish();

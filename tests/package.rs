@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fixtures::{Bench, Done, HOST, Setup, Tool};
 
 /// What every package has, wherever it puts it.
-const CONTENTS: [&str; 12] = [
+const CONTENTS: [&str; 15] = [
     "ssm-proxy",
     "ssm-proxy.1",
     "ssm-proxy.bash",
@@ -23,14 +23,35 @@ const CONTENTS: [&str; 12] = [
     "ssh_config.example",
     "iam-policy.json",
     "recipes.md",
+    "ssm-proxy-join-x86_64",
+    "ssm-proxy-join-aarch64",
+    "SHA256SUMS",
 ];
 
-/// The package whose name ends so; there is one.
+/// The package of the link alone.
+const LINK: &str = "ssm-proxy-session-manager-plugin";
+
+/// The packages of the joiner begin so.
+const JOINER: &str = "ssm-proxy-join";
+
+/// The package of the program whose name ends so; there is one.
 fn package(end: &str) -> PathBuf {
+    named(end, |name| !name.starts_with(LINK) && !name.starts_with(JOINER))
+}
+
+/// The package of the link whose name ends so.
+fn link_package(end: &str) -> PathBuf {
+    named(end, |name| name.starts_with(LINK))
+}
+
+fn named(end: &str, is_it: impl Fn(&str) -> bool) -> PathBuf {
     let folder = std::env::var_os("PACKAGES").expect("tests/run sets PACKAGES to where it has made them");
     let files = fs::read_dir(folder).expect("contrib/package has made the folder");
     let mut found: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-    found.retain(|path| path.to_string_lossy().ends_with(end));
+    found.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(end) && is_it(&name)
+    });
     let [only] = found.as_slice() else { panic!("not one package that ends in {end}: {found:?}") };
     only.clone()
 }
@@ -55,20 +76,34 @@ fn has_contents(list: &str, bash_completion: &str) {
     }
 }
 
+/// An empty package with the name of AWS's.
+fn package_of_awss_name(folder: &Path) -> PathBuf {
+    let (root, file) = (folder.join("root"), folder.join("awss.deb"));
+    let control = "Package: session-manager-plugin\nVersion: 1.2.764.0-1\nArchitecture: all\nMaintainer: Nobody \
+                   <nobody@example.com>\nDescription: nothing\n";
+    fs::create_dir_all(root.join("DEBIAN"))
+        .and_then(|()| fs::write(root.join("DEBIAN/control"), control))
+        .expect("a file");
+    drop(tool("dpkg-deb").arg("--build").args([&root, &file]).run().ok());
+    file
+}
+
 /// Removes the package even if the test fails.
 struct Installed;
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        drop(dpkg("--purge", "ssm-proxy"));
+        drop(tool("dpkg").args(["--purge", "session-manager-plugin", LINK, "ssm-proxy"]).run());
     }
 }
 
 #[test]
 #[ignore = "installs a package: tests/run package, as root"]
 fn the_deb_is_installed_used_and_removed() {
-    let before = tool("dpkg-query").args(["--show", "ssm-proxy"]).run();
-    assert!(!before.status.success(), "ssm-proxy is installed here, and this test would remove it: {before}");
+    for name in ["ssm-proxy", "session-manager-plugin"] {
+        let before = tool("dpkg-query").args(["--show", name]).run();
+        assert!(!before.status.success(), "{name} is installed here, and this test would remove it: {before}");
+    }
     let done = dpkg("--install", package(".deb")).ok();
     let installed = Installed;
     let list = dpkg("--listfiles", "ssm-proxy").ok().text();
@@ -88,6 +123,21 @@ fn the_deb_is_installed_used_and_removed() {
     assert_eq!(bench.ssh().args([HOST, "echo in"]).run().ok().text(), "in\n");
     bench.finish();
 
+    drop(dpkg("--install", link_package(".deb")).ok());
+    let version = tool("/usr/bin/session-manager-plugin").arg("--version").run().ok().text();
+    assert!(version.starts_with("1.2."), "{version}");
+    // In the place of AWS's, and not beside it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let awss = package_of_awss_name(folder.path());
+    let refused = dpkg("--install", &awss);
+    assert!(!refused.status.success() && refused.stderr.contains("session-manager-plugin conflicts with"), "{refused}");
+    drop(dpkg("--purge", LINK).ok());
+    assert!(fs::symlink_metadata("/usr/bin/session-manager-plugin").is_err(), "the link is left behind");
+    drop(dpkg("--install", &awss).ok());
+    let refused = dpkg("--install", link_package(".deb"));
+    assert!(!refused.status.success() && refused.stderr.contains("conflicts with session-manager-plugin"), "{refused}");
+    drop(dpkg("--purge", "session-manager-plugin").ok());
+
     drop(dpkg("--purge", "ssm-proxy").ok());
     std::mem::forget(installed);
     let left: Vec<_> = list.lines().filter(|path| path.contains("ssm-proxy") && Path::new(path).exists()).collect();
@@ -97,7 +147,11 @@ fn the_deb_is_installed_used_and_removed() {
 #[test]
 #[ignore = "looks into packages: tests/run package, as root"]
 fn the_rpm_has_the_same_contents_and_needs_no_more_than_a_libc() {
-    let query = |what: &str| tool("rpm").args(["--query", what, "--package"]).arg(package(".rpm")).run().ok().text();
+    let query_of =
+        |package: PathBuf, what: &str| tool("rpm").args(["--query", what, "--package"]).arg(package).run().ok().text();
+    let query = |what: &str| query_of(package(".rpm"), what);
+    assert!(query_of(link_package(".rpm"), "--list").contains("/usr/bin/session-manager-plugin\n"));
+    assert_eq!(query_of(link_package(".rpm"), "--conflicts"), "session-manager-plugin\n");
     has_contents(&query("--list"), "/usr/share/bash-completion/completions/ssm-proxy\n");
     let requires = query("--requires");
     let others: Vec<_> = requires
@@ -110,6 +164,37 @@ fn the_rpm_has_the_same_contents_and_needs_no_more_than_a_libc() {
         .filter(|line| *line != "rtld(GNU_HASH)")
         .collect();
     assert_eq!(others, Vec::<&str>::new(), "{requires}");
+}
+
+#[test]
+#[ignore = "installs a package: tests/run package, as root"]
+fn the_joiners_package_has_a_static_program_and_units_that_systemd_takes() {
+    let before = tool("dpkg-query").args(["--show", JOINER]).run();
+    assert!(!before.status.success(), "{JOINER} is installed here, and this test would remove it: {before}");
+    let (deb, rpm) = if cfg!(target_arch = "x86_64") { ("amd64", "x86_64") } else { ("arm64", "aarch64") };
+    let ours = |end: &str| named(end, |name| name.starts_with(JOINER));
+    drop(dpkg("--install", ours(&format!("_{deb}.deb"))).ok());
+    let version = tool("/usr/bin/ssm-proxy-join").arg("--version").run().ok().text();
+    assert_eq!(version, concat!("ssm-proxy-join ", env!("CARGO_PKG_VERSION"), "\n"));
+    if Path::new("/usr/bin/systemd-analyze").exists() {
+        let done = tool("systemd-analyze").args(["verify", "ssm-proxy-join.socket", "ssm-proxy-join.service"]).run();
+        assert!(!done.stderr.contains("ssm-proxy-join"), "{done}");
+    }
+    let list = dpkg("--listfiles", JOINER).ok().text();
+    drop(dpkg("--purge", JOINER).ok());
+    let left: Vec<_> = list.lines().filter(|path| path.contains(JOINER) && Path::new(path).exists()).collect();
+    assert_eq!(left, Vec::<&str>::new(), "left behind");
+
+    let files =
+        tool("rpm").args(["--query", "--list", "--package"]).arg(ours(&format!(".{rpm}.rpm"))).run().ok().text();
+    for file in
+        ["bin/ssm-proxy-join", "lib/systemd/system/ssm-proxy-join.socket", "lib/systemd/system/ssm-proxy-join.service"]
+    {
+        assert!(
+            files.contains(&format!("/usr/{file}\n")) && list.contains(&format!("/usr/{file}\n")),
+            "{file}: {files}"
+        );
+    }
 }
 
 #[test]

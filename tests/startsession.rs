@@ -86,7 +86,7 @@ fn what_is_mistyped_says_what_to_write() {
 #[test]
 fn a_person_at_a_terminal_is_told_to_type_ssh() {
     let bench = Bench::open();
-    for args in [&["web-1"][..], &["-v", "web-1", "22"]] {
+    for args in [&["web-1", "22"][..], &["-v", "web-1", "22"]] {
         let mut terminal = bench.proxy().args(args).on_terminal(24, 200);
         terminal.expect("ssm-proxy: web-1: ssh starts ssm-proxy as its ProxyCommand; by itself it is no login");
         terminal.expect(

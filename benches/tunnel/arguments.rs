@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "GOALS", value_delimiter = ',')]
     only: Vec<Goal>,
 
+    /// Measure bonds beside this program too: the aggligator-baseline of benches/aggligator.
+    #[arg(long, value_name = "PROGRAM")]
+    aggligator: Option<PathBuf>,
+
     /// Fewer and shorter runs: for a first look, not for figures to quote.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -56,6 +60,11 @@ Goals:
   payload     what a service brings that takes larger messages, and one that does not
   latency     a keystroke beside an upload that fills the session, by ssh; a byte on an idle session, against cat
   cost        CPU per 100 MB, memory, size of the binary, wake-ups of an idle session
+  program     --exec and -t: the first output, a key's echo idle and beside output, CPU and memory, encrypted and not
+  forward     -L: one connection and four, connections a second, the first byte of one, CPU and memory
+  login       ssh HOST true, and scp each way, beside a direct ssh over a path of the same length
+  bond        --bond: rates over 1 to 8 sessions, sessions that are lost, logins, CPU, memory, the joiner's size
+  keys        --bond: a key's echo beside bulk, by ssh and between two ends that hold nothing back
   recovery    from the end of a cut, or of a burst of losses, to full rate";
 
 /// What can be measured by itself.
@@ -68,6 +77,11 @@ pub(crate) enum Goal {
     Latency,
     Cost,
     Recovery,
+    Forward,
+    Program,
+    Login,
+    Bond,
+    Keys,
 }
 
 impl Arguments {
@@ -92,6 +106,7 @@ impl Arguments {
             Some(given) => self.unpaced_proxy_command.clone().unwrap_or_else(|| given.clone()),
             None => format!("{} --no-pace %h %p", program.display()),
         };
-        Ok(Subject { paced, unpaced, program, tools, is_ours: self.proxy_command.is_none() })
+        let aggligator = self.aggligator.clone();
+        Ok(Subject { paced, unpaced, program, tools, is_ours: self.proxy_command.is_none(), aggligator })
     }
 }

@@ -80,25 +80,7 @@ impl Client {
 
     /// What its processes have used so far. Zero where the system has no `/proc`.
     pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        for process in self.processes() {
-            usage.peak += status(&process.join("status"), "VmHWM:").unwrap_or(0) << 10;
-            for thread in entries(&process.join("task")) {
-                usage.cpu += processor_time(&thread.join("schedstat")).unwrap_or_default();
-                usage.sleeps += status(&thread.join("status"), "voluntary_ctxt_switches:").unwrap_or(0);
-            }
-        }
-        usage
-    }
-
-    /// The `/proc` folders of its process group.
-    fn processes(&self) -> impl Iterator<Item = std::path::PathBuf> {
-        let group = self.child.id().to_string();
-        entries("/proc".as_ref()).filter(move |process| {
-            // State, parent and group follow the name, which stands in brackets.
-            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(2)) == Some(&group)
-        })
+        usage_of_group(self.child.id())
     }
 
     /// Tells it to end, as ssh does, and waits until it has.
@@ -119,6 +101,29 @@ impl Drop for Client {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// What the processes of a group have used so far. Zero where the system has no `/proc`.
+pub(crate) fn usage_of_group(group: u32) -> Usage {
+    let mut usage = Usage::default();
+    for process in processes_of(group) {
+        usage.peak += status(&process.join("status"), "VmHWM:").unwrap_or(0) << 10;
+        for thread in entries(&process.join("task")) {
+            usage.cpu += processor_time(&thread.join("schedstat")).unwrap_or_default();
+            usage.sleeps += status(&thread.join("status"), "voluntary_ctxt_switches:").unwrap_or(0);
+        }
+    }
+    usage
+}
+
+/// The `/proc` folders of a process group.
+fn processes_of(group: u32) -> impl Iterator<Item = std::path::PathBuf> {
+    let group = group.to_string();
+    entries("/proc".as_ref()).filter(move |process| {
+        // State, parent and group follow the name, which stands in brackets.
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(2)) == Some(&group)
+    })
 }
 
 fn entries(folder: &std::path::Path) -> impl Iterator<Item = std::path::PathBuf> + use<> {

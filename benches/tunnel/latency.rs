@@ -1,7 +1,7 @@
 //! Goal 5: what a person feels. A keystroke beside a full upload, by the real ssh; a byte on an idle session.
 
 use std::io::{self, BufRead, Read, Write};
-use std::process::{ChildStdin, ChildStdout, Command};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// From the beginning of the bulk on, no key is pressed for this long.
 const WARM_UP: Duration = Duration::from_secs(4);
 /// Between two keys: a person who types very fast.
-const KEY_EVERY: Duration = Duration::from_millis(31);
+pub(crate) const KEY_EVERY: Duration = Duration::from_millis(31);
 /// Between two bytes on an idle session: few enough to stay below every limit of messages.
 const BYTE_EVERY: Duration = Duration::from_millis(5);
 
@@ -36,10 +36,17 @@ pub(crate) fn measure(subject: &Subject, quick: bool) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Extra time of keys, and the rate of the upload beside them.
-struct Typed {
-    extra: Samples,
-    bulk: Option<f64>,
+/// Extra time of keys, and the rate of the bulk beside them.
+pub(crate) struct Typed {
+    pub(crate) extra: Samples,
+    pub(crate) bulk: Option<f64>,
+}
+
+/// What goes beside keys on their shared connection, without end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Bulk {
+    Up,
+    Down,
 }
 
 fn beside_bulk(subject: &Subject, round_trip: Duration, keys: usize) -> io::Result<Vec<Row>> {
@@ -72,7 +79,7 @@ fn through_client(subject: &Subject, round_trip: Duration, keys: usize) -> io::R
     let home = folder.path().join("home");
     let user = User::new(&home, &subject.program, &subject.paced, &sshd, rig.variables.clone());
     let bytes = || rig.server.report().sessions.last().map_or(0, |session| session.traffic.bytes_from_client);
-    type_beside_bulk(&user, round_trip, keys, bytes)
+    type_beside(&user, Bulk::Up, Order::TerminalFirst, round_trip, keys, warm_up, bytes)
 }
 
 /// The same through a tunnel in which nothing waits but the next kilobyte: what remains is ssh's own.
@@ -84,23 +91,70 @@ fn through_ideal(subject: &Subject, round_trip: Duration, keys: usize) -> io::Re
     let reference = subject.tools.join("reference");
     let command = format!("{} pace {} {CEILING}", reference.display(), path.address());
     let user = User::new(&folder.path().join("home"), &reference, &command, &sshd, Vec::new());
-    type_beside_bulk(&user, round_trip, keys, || 0)
+    type_beside(&user, Bulk::Up, Order::TerminalFirst, round_trip, keys, warm_up, || 0)
 }
 
-/// One shared connection, as `ControlMaster auto` makes it: a terminal that echoes keys, then bulk beside it.
-fn type_beside_bulk(user: &User, round_trip: Duration, keys: usize, bytes: impl Fn() -> u64) -> io::Result<Typed> {
+fn warm_up() -> io::Result<()> {
+    thread::sleep(WARM_UP);
+    Ok(())
+}
+
+/// What the shared connection carries first, which decides how much sshd itself holds back of what it sends: 16 KiB if that has
+/// a terminal, else 128 KiB.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Order {
+    TerminalFirst,
+    BulkFirst,
+}
+
+/// One shared connection, as `ControlMaster auto` makes it: a terminal that echoes keys, and bulk beside it, with keys from
+/// the end of `warm_up` on. `bytes` are those of the bulk so far.
+pub(crate) fn type_beside(
+    user: &User,
+    bulk: Bulk,
+    order: Order,
+    round_trip: Duration,
+    keys: usize,
+    warm_up: impl FnOnce() -> io::Result<()>,
+    bytes: impl Fn() -> u64,
+) -> io::Result<Typed> {
     let socket = user.home().join("shared");
     let ssh = |arguments: &[&str]| user.openssh("ssh").arg("-S").arg(&socket).args(arguments).limit(LIMIT);
-    let (screen, writer) = io::pipe()?;
-    let terminal = ["-M", "-tt", HOST, "stty raw -echo; echo ready; exec cat"];
-    let mut typist: Running = ssh(&terminal).stdout(writer).start();
+    let terminal = |options: &[&str]| -> io::Result<(Running, io::BufReader<io::PipeReader>)> {
+        let (screen, writer) = io::pipe()?;
+        let typist = ssh(options).args(["-tt", HOST, "stty raw -echo; echo ready; exec cat"]).stdout(writer).start();
+        let mut screen = io::BufReader::new(screen);
+        screen.read_until(b'\n', &mut Vec::new())?;
+        Ok((typist, screen))
+    };
+    let begin_bulk = || match bulk {
+        Bulk::Up => {
+            let mut sink = ssh(&[HOST, "exec cat >/dev/null"]).start();
+            let mut source = sink.take_stdin();
+            thread::spawn(move || far::pump(&mut source));
+            sink
+        }
+        Bulk::Down => ssh(&[HOST, "exec cat /dev/zero"]).stdout(Stdio::null()).spawn(),
+    };
+    let (_others, (mut typist, mut screen)) = match order {
+        Order::TerminalFirst => {
+            let terminal = terminal(&["-M"])?;
+            (vec![begin_bulk()], terminal)
+        }
+        Order::BulkFirst => {
+            let master = ssh(&["-M", "-N", HOST]).start();
+            let begun = Instant::now();
+            while !socket.exists() {
+                if begun.elapsed() > LIMIT {
+                    return Err(io::Error::other("ssh does not share its connection"));
+                }
+                thread::sleep(KEY_EVERY);
+            }
+            (vec![begin_bulk(), master], terminal(&[])?)
+        }
+    };
     let mut keyboard = typist.take_stdin();
-    let mut screen = io::BufReader::new(screen);
-    screen.read_until(b'\n', &mut Vec::new())?;
-    let mut bulk = ssh(&[HOST, "cat >/dev/null"]).start();
-    let mut source = bulk.take_stdin();
-    thread::spawn(move || far::pump(&mut source));
-    thread::sleep(WARM_UP);
+    warm_up()?;
     let (begun, before) = (Instant::now(), bytes());
     let (pressed, presses) = channel();
     let hands = thread::spawn(move || -> io::Result<()> {

@@ -12,15 +12,19 @@
 
 mod arguments;
 mod bare;
+mod bond;
 mod client;
 mod cost;
 mod far;
 mod floor;
+mod forward;
 mod latency;
+mod login;
 mod machine;
 mod meter;
 mod path;
 mod payload;
+mod program;
 mod recovery;
 mod rig;
 mod start;
@@ -70,6 +74,11 @@ fn measure(goal: Goal, subject: &Subject, quick: bool) -> Vec<Row> {
         Goal::Recovery => Ok(recovery::measure(subject, quick)),
         Goal::Payload => Ok(payload::measure(subject, quick)),
         Goal::Cost => Ok(cost::measure(subject, quick)),
+        Goal::Forward => forward::measure(subject, quick),
+        Goal::Program => program::measure(subject, quick),
+        Goal::Login => login::measure(subject, quick),
+        Goal::Bond => return bond::measure(subject, quick, &|row| tell(&row.line())),
+        Goal::Keys => return bond::measure_keys(subject, quick, &|row| tell(&row.line())),
     };
     let rows = measured
         .unwrap_or_else(|error| vec![Row::new("", format!("{goal:?}"), error.to_string()).target("a result", false)]);

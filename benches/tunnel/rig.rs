@@ -28,6 +28,8 @@ pub(crate) struct Subject {
     pub(crate) is_ours: bool,
     /// The folder of the programs that results are compared with.
     pub(crate) tools: PathBuf,
+    /// The program that bonds are compared with.
+    pub(crate) aggligator: Option<PathBuf>,
 }
 
 /// What a measurement asks for.

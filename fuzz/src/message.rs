@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use ssm_channel::{Message, MessageType};
 use crate::frame;
+use ssm_channel::{Message, MessageType};
 
 /// Decodes `data` as it is, and once more with the right digest in its place.
 ///

@@ -78,6 +78,8 @@ pub enum Operation {
     Request {
         /// Whether the agent is one that acknowledges only once.
         old: bool,
+        /// The session's kind, where others than those to a port are accepted.
+        kind: u8,
     },
     /// The handshake's end as an agent makes it.
     Complete,
@@ -110,10 +112,7 @@ pub enum Operation {
         length: u16,
     },
     /// ssh ends.
-    Finish {
-        /// Whether it cannot wait.
-        at_once: bool,
-    },
+    Finish,
     /// The socket is lost.
     Lost,
     /// There is a socket.
@@ -130,11 +129,20 @@ pub enum Operation {
     },
     /// Everything is drained.
     Settle,
+    /// The terminal has another size.
+    Resize {
+        /// Columns.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
 }
 
 const KINDS: u8 = 21;
 /// A kind of its own, and a rare one: one flood takes as long as a thousand other steps.
 const FLOOD: u8 = 255;
+/// A rare one, too: the kinds that there were before keep their bytes, and so their inputs.
+const RESIZE: u8 = 254;
 
 impl<'a> Arbitrary<'a> for Operation {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
@@ -146,6 +154,7 @@ impl<'a> Arbitrary<'a> for Operation {
                 length: u.arbitrary()?,
                 trailing: u.arbitrary()?,
             },
+            RESIZE => Self::Resize { cols: u.arbitrary()?, rows: u.arbitrary()? },
             kind => Self::of_kind(kind % KINDS, u)?,
         })
     }
@@ -175,7 +184,10 @@ impl Operation {
             },
             4 => Self::Settle,
             5 => Self::Acknowledge { back: u.arbitrary()? },
-            6 => Self::Request { old: flag(u)? },
+            6 => {
+                let byte: u8 = u.arbitrary()?;
+                Self::Request { old: byte & 1 == 1, kind: byte >> 1 }
+            }
             7 => Self::Complete,
             8 => Self::Pause,
             9 => Self::Start,
@@ -185,7 +197,7 @@ impl Operation {
             13 => Self::Timeout,
             14 => Self::Tick,
             15 => Self::Send { length: u.arbitrary()? },
-            16 => Self::Finish { at_once: flag(u)? },
+            16 => Self::Finish,
             17 => Self::Lost,
             18 => Self::Up,
             19 => Self::Frames { count: u.arbitrary()? },
@@ -199,7 +211,7 @@ fn flag(u: &mut Unstructured<'_>) -> Result<bool> {
 }
 
 /// A length in two bytes, then as many bytes as there are.
-fn bytes(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let length = usize::from(u16::arbitrary(u)?).min(u.len());
     Ok(u.bytes(length)?.to_vec())
 }
@@ -245,7 +257,7 @@ impl Operation {
                 put(&[5]);
                 put(&back.to_le_bytes());
             }
-            Self::Request { old } => put(&[6, u8::from(*old)]),
+            Self::Request { old, kind } => put(&[6, u8::from(*old) | kind << 1]),
             Self::Complete => put(&[7]),
             Self::Pause => put(&[8]),
             Self::Start => put(&[9]),
@@ -267,12 +279,17 @@ impl Operation {
                 put(&[15]);
                 put(&length.to_le_bytes());
             }
-            Self::Finish { at_once } => put(&[16, u8::from(*at_once)]),
+            Self::Finish => put(&[16]),
             Self::Lost => put(&[17]),
             Self::Up => put(&[18]),
             Self::Frames { count } => put(&[19, *count]),
             Self::Output { count } => put(&[20, *count]),
             Self::Settle => put(&[4]),
+            Self::Resize { cols, rows } => {
+                put(&[RESIZE]);
+                put(&cols.to_le_bytes());
+                put(&rows.to_le_bytes());
+            }
         }
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! What is promised whatever comes: no panic; every frame that comes out is well-formed, acknowledges what arrived, or
 //! carries what ssh wrote, in order, unchanged when it is sent again; what arrives is acknowledged after that, as often
-//! as it arrives and once more on each connection at most; one response to the handshake, numbered 0; nothing of the user's before the handshake is complete; the terminate flag once and last;
-//! every byte for ssh comes from a payload that was verified, in order, once; memory within its bounds, counted at the
-//! allocator as well; after everything is drained the channel does not ask to be called again at once; and when a
-//! sane peer and network are put in the place of the input's, everything arrives and ends.
+//! as it arrives and once more on each connection at most; one response to the handshake; nothing of the user's before
+//! the session has begun; the terminate flag once and last, in sessions to a port alone; every byte for ssh comes from a
+//! payload that was verified, in order, once; memory within its bounds, counted at the allocator as well; after
+//! everything is drained the channel does not ask to be called again at once; and when a sane peer and network are put
+//! in the place of the input's, everything arrives and ends.
+//!
+//! One bit of the input says whether shells and commands are accepted too. None of these sessions is encrypted.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -18,11 +18,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
 use uuid::Uuid;
 
-use ssm_channel::{
-    Channel, Config, Ending, Event, FLAG_FIN, FLAG_SYN, Flag, Ignored, MAX_PAYLOAD, Message, MessageType, PayloadType,
-};
 use crate::operation::Operation;
-use crate::{frame, memory};
+use crate::peer::{acknowledged_sequence, acknowledgement, hash, service, written};
+use crate::{frame, memory, peer};
+use ssm_channel::{
+    Accepts, Channel, Config, Event, FLAG_FIN, FLAG_SYN, Flag, Ignored, Kind, MAX_PAYLOAD, Message, MessageType,
+    PayloadType, Service, Size,
+};
 
 /// Bytes in flight at most.
 const WINDOW: usize = 256 << 10;
@@ -68,10 +70,14 @@ const TYPES: [MessageType; 7] = [
 /// When the channel breaks a promise.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok(header) = <[u8; 3]>::arbitrary(&mut input) else { return };
+    let Ok(header) = <[u8; 3]>::arbitrary(&mut input) else {
+        return;
+    };
     let mut session = Session::new(header);
     while !input.is_empty() {
-        let Ok(operation) = Operation::arbitrary(&mut input) else { break };
+        let Ok(operation) = Operation::arbitrary(&mut input) else {
+            break;
+        };
         session.step(operation);
     }
     session.recover();
@@ -100,7 +106,10 @@ struct Receipt {
 struct Session {
     channel: Channel,
     now: Instant,
-    paced: bool,
+    service: Service,
+    accepts: Accepts,
+    /// What the session turned out to be.
+    kind: Option<Kind>,
     /// Whether it was told to pause, which slows down whoever has no pace.
     slowed: bool,
     /// Whether everything is drained after each step.
@@ -120,6 +129,10 @@ struct Session {
     kept: BTreeMap<i64, (u32, Vec<u8>)>,
     /// Bytes for ssh.
     output: BytesMut,
+    /// Payloads for stderr. Sessions to a port pass them over.
+    stderr: VecDeque<Vec<u8>>,
+    /// A handshake was asked for.
+    was_asked: bool,
     completed: Option<Instant>,
     has_spoken: bool,
     /// What arrived, by number.
@@ -127,7 +140,11 @@ struct Session {
     connections: usize,
 
     sent: Vec<Sent>,
+    /// The number of the handshake's response, once it was seen.
+    response: Option<usize>,
     flag: Option<i64>,
+    /// A size went behind the terminate flag: the session's end is then said again when it is acknowledged.
+    resized_after_flag: bool,
     /// Bytes that ssh wrote, and those of them seen on the wire.
     written: u64,
     carried: u64,
@@ -139,11 +156,12 @@ struct Session {
 impl Session {
     fn new([seed, far, modes]: [u8; 3]) -> Self {
         let held = memory::held();
-        let paced = modes & 1 == 1;
+        let service = if modes & 1 == 1 { Service::Aws } else { Service::Unlimited };
+        let accepts = if modes & 8 == 8 { Accepts::All } else { Accepts::Port };
         let (frames_left, bytes_left) = if modes >= 0xf0 { LARGE_BUDGET } else { BUDGET };
         let unix_millis = if far == 255 { u64::MAX } else { u64::from(far) << 36 };
         let now = Instant::now();
-        let mut channel = Channel::new(Config { unix_millis, seed: seed.into(), paced }, now);
+        let mut channel = Channel::new(Config { unix_millis, seed: seed.into(), service, accepts }, now);
         let has_transport = modes & 2 == 0;
         if has_transport {
             channel.transport_up();
@@ -151,7 +169,9 @@ impl Session {
         Self {
             channel,
             now,
-            paced,
+            service,
+            accepts,
+            kind: None,
             slowed: false,
             eager: modes & 4 == 0,
             held,
@@ -164,12 +184,16 @@ impl Session {
             expected: 0,
             kept: BTreeMap::new(),
             output: BytesMut::new(),
+            stderr: VecDeque::new(),
+            was_asked: false,
             completed: None,
             has_spoken: false,
             receipts: HashMap::new(),
             connections: 1,
             sent: Vec::new(),
+            response: None,
             flag: None,
+            resized_after_flag: false,
             written: 0,
             carried: 0,
             times: VecDeque::new(),
@@ -181,11 +205,19 @@ impl Session {
         self.act(operation);
         if self.eager {
             self.settle();
+            self.holds_nothing_for_no_reason();
         }
         let buffered = self.channel.buffered_bytes();
         assert!(buffered <= BUFFERED, "{buffered} bytes are buffered");
         let held = memory::held().saturating_sub(self.held);
         assert!(held <= buffered * HELD_TIMES + HELD_MORE, "{held} bytes are held, {buffered} are known");
+    }
+
+    /// Everything was drained: what is held waits to be sent, to be acknowledged, or for its turn.
+    fn holds_nothing_for_no_reason(&self) {
+        let waits = self.channel.awaits_acknowledgement() || self.channel.undelivered_bytes() > 0;
+        let held = self.channel.buffered_bytes();
+        assert!(waits || !self.kept.is_empty() || held == 0, "{held} bytes are held for no reason");
     }
 
     fn act(&mut self, operation: Operation) {
@@ -232,10 +264,14 @@ impl Session {
                 let sequence = self.sent.len() as i64 - i64::from(back);
                 self.frame(acknowledgement(sequence));
             }
-            Operation::Request { old } => {
+            Operation::Request { old, kind } => {
+                let kind = match self.accepts {
+                    Accepts::Port => "Port",
+                    Accepts::All => ["Port", "Standard_Stream", "NonInteractiveCommands"][usize::from(kind) % 3],
+                };
                 let version = if old { "3.1.0.0" } else { "3.3.0.0" };
                 let request = format!(
-                    r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{{"portNumber":"22"}}}}}}]}}"#
+                    r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"{kind}","Properties":{{"portNumber":"22"}}}}}}]}}"#
                 );
                 self.frame(self.stream(0, PayloadType::HANDSHAKE_REQUEST.0, request.as_bytes()));
             }
@@ -250,9 +286,9 @@ impl Session {
             }
             Operation::Tick => self.tick(),
             Operation::Send { length } => self.send(length.into()),
-            Operation::Finish { at_once } => {
+            Operation::Finish => {
                 self.finished = true;
-                self.channel.finish(if at_once { Ending::AtOnce } else { Ending::Acknowledged });
+                self.channel.finish();
             }
             Operation::Lost => {
                 self.has_transport = false;
@@ -267,22 +303,13 @@ impl Session {
             Operation::Frames { count } => _ = self.frames(count.into()),
             Operation::Output { count } => self.read(count.into()),
             Operation::Settle => _ = self.settle(),
+            Operation::Resize { cols, rows } => self.channel.resize(Size { cols, rows }),
         }
     }
 
     /// The agent's message so far ahead of the expected one.
     fn stream(&self, ahead: i64, payload_type: u32, payload: &[u8]) -> Bytes {
-        let sequence = self.expected.saturating_add(ahead);
-        Message {
-            message_type: MessageType::OutputStreamData,
-            created: 1,
-            sequence,
-            flags: 0,
-            id: Uuid::from_u128(sequence as u128),
-            payload_type: PayloadType(payload_type),
-            payload: Bytes::copy_from_slice(payload),
-        }
-        .encode()
+        peer::stream(self.expected.saturating_add(ahead), payload_type, payload)
     }
 
     fn complete(&self) -> Bytes {
@@ -321,7 +348,10 @@ impl Session {
             return;
         };
         match (message.name, result) {
-            (b"output_stream_data", Ok(())) => self.accept(&message),
+            (b"output_stream_data", Ok(())) => {
+                self.heed_events();
+                self.accept(&message);
+            }
             (b"output_stream_data", Err(Ignored::NoRoom)) => {
                 assert_ne!(message.sequence, self.expected, "there is always room for the next message");
             }
@@ -359,20 +389,37 @@ impl Session {
         }
         while let Some((payload_type, payload)) = self.kept.remove(&self.expected) {
             self.expected += 1;
+            let is_output =
+                matches!(PayloadType(payload_type), PayloadType::OUTPUT | PayloadType::STDERR | PayloadType::EXIT_CODE);
+            if is_output && self.gave_up() {
+                self.closed = true;
+                return;
+            }
+            if is_output && self.completed.is_none() && self.has_begun_without_request() {
+                self.completed = Some(self.now);
+                self.has_spoken = true;
+                // Nothing tells the agent's version.
+                self.maybe_old = true;
+            }
+            assert!(!is_output || self.was_asked || self.completed.is_some(), "a shell in the place of a port");
+            if is_output && self.was_declined() {
+                continue;
+            }
             match PayloadType(payload_type) {
                 PayloadType::OUTPUT => {
                     self.output.extend_from_slice(&payload);
                     self.has_spoken |= self.completed.is_some();
                 }
-                PayloadType::HANDSHAKE_COMPLETE => {
-                    if self.completed.is_none()
-                        && let Some(response) = self.sent.first_mut()
-                    {
-                        response.acknowledged = true;
+                PayloadType::STDERR if !payload.is_empty() => self.stderr.push_back(payload),
+                // Without the key that it asked for, a handshake is not complete.
+                PayloadType::HANDSHAKE_COMPLETE if self.completed.is_none() && self.kind.is_some() => {
+                    if let Some(response) = self.response {
+                        self.sent[response].acknowledged = true;
                     }
-                    self.completed.get_or_insert(self.now);
+                    self.completed = Some(self.now);
                 }
                 PayloadType::HANDSHAKE_REQUEST => {
+                    self.was_asked = true;
                     self.maybe_old |= !payload.starts_with(br#"{"AgentVersion":"3.3.0.0""#)
                 }
                 _ => {}
@@ -380,9 +427,28 @@ impl Session {
         }
     }
 
+    /// Whether the session has begun, and not by a handshake that was begun in order.
+    fn has_begun_without_request(&self) -> bool {
+        let is_that = |event: &Event| matches!(event, Event::Ready { agent_version: None, .. });
+        self.accepts == Accepts::All && self.events.iter().any(is_that)
+    }
+
+    /// Whether the agent was told that this session cannot be had.
+    fn was_declined(&self) -> bool {
+        let declines = |event: &Event| matches!(event, Event::Unsupported(_) | Event::KeyWanted(_));
+        !self.gave_up() && self.events.iter().any(declines)
+    }
+
+    /// Whether the session turned out to be none to a port.
+    fn gave_up(&self) -> bool {
+        let is_that =
+            |event: &Event| matches!(event, Event::Unsupported(why) if why.contains("not a session to a port"));
+        self.events.iter().any(is_that)
+    }
+
     fn acknowledged(&mut self, payload: &[u8]) {
         let sequence = acknowledged_sequence(payload).expect("JSON that is no acknowledgement was taken for one");
-        if sequence == 0 && self.sent.is_empty() {
+        if sequence == self.sent.len() as i64 {
             // The response, acknowledged before it was sent.
             self.sent.push(Sent { hash: 0, length: 0, acknowledged: true });
             return;
@@ -408,7 +474,9 @@ impl Session {
     fn frames(&mut self, count: usize) -> Vec<i64> {
         let mut numbers = Vec::new();
         for _ in 0..count {
-            let Some(frame) = self.channel.poll_frame(self.now) else { break };
+            let Some(frame) = self.channel.poll_frame(self.now) else {
+                break;
+            };
             assert!(self.has_transport && !self.closed, "a frame without a socket");
             self.times.push_back(self.now);
             let message = frame::verify(&frame).expect("a frame out of order");
@@ -424,7 +492,11 @@ impl Session {
             }
         }
         while self.times.pop_front_if(|time| *time + Duration::from_secs(1) <= self.now).is_some() {}
-        assert!(!self.paced || self.times.len() < SERVICE_LIMIT, "{} frames in a second", self.times.len());
+        assert!(
+            self.service == Service::Unlimited || self.times.len() < SERVICE_LIMIT,
+            "{} frames in a second",
+            self.times.len()
+        );
         numbers
     }
 
@@ -446,7 +518,8 @@ impl Session {
 
     fn carries(&mut self, message: &frame::Verified<'_>, hash: u64) {
         assert!(!message.payload.is_empty(), "agents drop empty payloads");
-        if self.sent.is_empty() && message.sequence == 1 && self.completed.is_some() {
+        let is_next_but_one = message.sequence == self.sent.len() as i64 + 1;
+        if is_next_but_one && self.response.is_none() && self.completed.is_some() {
             // The handshake was completed before the response was sent, and that acknowledged it.
             self.sent.push(Sent { hash: 0, length: 0, acknowledged: true });
         }
@@ -457,11 +530,18 @@ impl Session {
             return;
         }
         assert_eq!(sequence, self.sent.len(), "a number is left out");
-        assert_eq!(self.flag, None, "message {sequence} follows the terminate flag");
+        let is_size = PayloadType(message.payload_type) == PayloadType::SIZE;
+        assert!(self.flag.is_none(), "message {sequence} follows the terminate flag");
         let length = message.payload.len();
         self.sent.push(Sent { hash, length, acknowledged: false });
         if PayloadType(message.payload_type) == PayloadType::HANDSHAKE_RESPONSE {
-            assert_eq!(sequence, 0, "the handshake's response is the first message, if there is one");
+            assert_eq!(self.response.replace(sequence), None, "a handshake has one response");
+            return;
+        }
+        if is_size {
+            self.resized_after_flag |= self.flag.is_some();
+            let size: Value = serde_json::from_slice(message.payload).expect("JSON");
+            assert!(size["cols"].is_u64() && size["rows"].is_u64(), "{size}");
             return;
         }
         let completed = self.completed.expect("data before the handshake is complete");
@@ -476,6 +556,7 @@ impl Session {
                 assert!(self.maybe_old || in_flight <= WINDOW + MAX_PAYLOAD, "{in_flight} bytes are in flight");
             }
             PayloadType::FLAG => {
+                assert_eq!(self.kind, Some(Kind::Port));
                 assert!(self.finished && Flag::TerminateSession.matches(message.payload));
                 assert_eq!(self.carried, self.written, "the terminate flag overtakes data");
                 self.flag = Some(message.sequence);
@@ -496,13 +577,29 @@ impl Session {
             assert!(self.output.starts_with(&bytes), "bytes that never came, or not in this order");
             self.output.advance(bytes.len());
         }
+        for _ in 0..count {
+            let Some(bytes) = self.channel.poll_stderr() else {
+                break;
+            };
+            let passed_over = std::iter::from_fn(|| self.stderr.pop_front()).take_while(|payload| *payload != bytes);
+            assert!(passed_over.count() == 0 || self.kind == Some(Kind::Port), "bytes for stderr are withheld");
+        }
     }
 
     fn heed_events(&mut self) {
         while let Some(event) = self.channel.poll_event() {
-            let once =
-                matches!(event, Event::Ready { .. } | Event::CustomerMessage(_) | Event::Ended | Event::Closed { .. });
-            assert!(!once || !self.events.contains(&event), "{event:?} is said twice");
+            let once = matches!(
+                event,
+                Event::Alive | Event::Ready { .. } | Event::CustomerMessage(_) | Event::Ended | Event::Closed { .. }
+            );
+            let again = false;
+            assert!(!once || again || !self.events.contains(&event), "{event:?} is said twice");
+            match &event {
+                Event::Ready { kind, .. } => self.kind = Some(*kind),
+                Event::KeyWanted(_) => self.channel.refuse_encryption(self.now, "there is no key here"),
+                Event::ExitStatus(_) => assert_eq!(self.channel.kind(), Some(Kind::Command)),
+                _ => {}
+            }
             self.events.push(event);
         }
     }
@@ -529,10 +626,17 @@ impl Session {
         let unacknowledged: Vec<i64> = self.unacknowledged().map(|(sequence, _)| sequence).collect();
         let mut again = self.settle();
         again.truncate(unacknowledged.len());
-        let is_slow = self.paced || self.slowed;
+        let is_slow = self.service == Service::Aws || self.slowed;
         assert!(is_slow || self.closed || self.maybe_old || again == unacknowledged, "not everything is sent again");
-        while !self.closed && !self.channel.is_ready() {
-            self.arrive(self.complete());
+        for _ in 0..2 {
+            if !self.closed && !self.channel.is_ready() {
+                self.arrive(self.complete());
+            }
+        }
+        if !self.closed && !self.channel.is_ready() {
+            let declined = |event: &Event| matches!(event, Event::Unsupported(_) | Event::KeyWanted(_));
+            assert!(self.events.iter().any(declined));
+            return;
         }
         for _ in 0..STEPS {
             for number in self.settle() {
@@ -553,49 +657,11 @@ impl Session {
         assert!(!self.receipts.values().any(|receipt| receipt.owed), "messages are never acknowledged");
         assert_eq!(self.carried, self.written, "bytes of ssh's are never sent");
         assert!(!self.channel.awaits_acknowledgement());
-        assert_eq!(self.flag.is_some(), self.finished, "the session is ended when ssh has ended, and only then");
-        assert_eq!(self.events.contains(&Event::Ended), self.finished);
+        self.holds_nothing_for_no_reason();
+        let ends = self.finished && self.kind == Some(Kind::Port);
+        assert_eq!(self.flag.is_some(), ends, "the session is ended when ssh has ended, and only then");
+        assert_eq!(self.events.contains(&Event::Ended), ends);
     }
-}
-
-/// What ssh writes at a place: such that a lost, doubled or exchanged piece shows. No longer than 64 KiB.
-fn written(place: u64, length: usize) -> &'static [u8] {
-    const PERIOD: u64 = 65_537;
-    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        (0..2 * PERIOD).map(|n| ((n % PERIOD).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
-    });
-    &BYTES[(place % PERIOD) as usize..][..length]
-}
-
-fn hash(frame: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    frame.hash(&mut hasher);
-    hasher.finish()
-}
-
-fn service(message_type: MessageType, payload: &[u8]) -> Bytes {
-    Message {
-        message_type,
-        created: 1,
-        sequence: 0,
-        flags: 0,
-        id: Uuid::nil(),
-        payload_type: PayloadType::UNDEFINED,
-        payload: Bytes::copy_from_slice(payload),
-    }
-    .encode()
-}
-
-fn acknowledgement(sequence: i64) -> Bytes {
-    let payload = format!(r#"{{"AcknowledgedMessageSequenceNumber":{sequence}}}"#);
-    service(MessageType::Acknowledge, payload.as_bytes())
-}
-
-/// The number that an acknowledgement's JSON names. serde reads a struct from an array of its fields, too, and looks at
-/// no bytes of a text that it has no field for.
-fn acknowledged_sequence(payload: &[u8]) -> Option<i64> {
-    let json: Value = serde_json::from_str(&String::from_utf8_lossy(payload)).ok()?;
-    json.get("AcknowledgedMessageSequenceNumber").or_else(|| json.get(0))?.as_i64()
 }
 
 /// The service's form of a frame: without PayloadType, and with NUL for padding.

@@ -1,15 +1,27 @@
-//! The options of a command line, written again for another: an ssh_config entry has those that made it.
+//! Carried options: those of a command line that makes ssh_config entries, written again for the ProxyCommand in them.
 
 use clap::{ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
 
 use super::quoting::Platform;
 
-/// What belongs to the run that makes entries and not to the connections that are made by them; and region and profile,
-/// which whoever makes the entries knows better.
-const LEFT_OUT: [&str; 11] =
-    ["print_ssh_config", "list", "check", "output", "host", "port", "target", "user", "region", "profile", "color"];
+/// The options that belong to the run that makes entries, not to the connections; and region and profile, which the maker
+/// of the entries adds itself.
+const LEFT_OUT: [&str; 12] = [
+    "print_ssh_config",
+    "list",
+    "check",
+    "report",
+    "output",
+    "host",
+    "port",
+    "target",
+    "user",
+    "region",
+    "profile",
+    "color",
+];
 
-/// What an entry has of these, though the rest of it is made elsewhere.
+/// Those of the options left out whose values an entry has all the same.
 const OF_AN_ENTRY: [&str; 3] = ["region", "profile", "user"];
 
 /// The options as words of a ProxyCommand, with what ssh_config takes for a token written so that it is none.

@@ -11,9 +11,10 @@ use clap::{
 use ssm_aws::Tag;
 
 use super::{
-    help::{AFTER_LONG_HELP, LONG_ABOUT},
+    help::{AFTER_LONG_HELP, LONG_ABOUT, USAGE},
     input,
     invocation::{Color, Skeleton},
+    local_forward::{self, LocalForward},
     parameters::{self, Parameters},
     reach::Reach,
     unused::FORMATS,
@@ -21,12 +22,16 @@ use super::{
 
 /// The default of `--connect-timeout`, in seconds. The agent may have to start a worker first, and gives a handshake up
 /// itself after 15 s.
-const CONNECT_SECONDS: u32 = 60;
+pub(super) const CONNECT_SECONDS: u32 = 60;
 /// The default of `--resume-timeout`, in seconds: a walk with a closed laptop, and half of the time after which the
 /// service ends a session that nobody listens to.
-const RESUME_SECONDS: u32 = 600;
+pub(super) const RESUME_SECONDS: u32 = 600;
 /// `--wait` without a number, in seconds: an instance boots and its agent registers within a minute or two.
 const WAIT_SECONDS: &str = "120";
+/// The default of `--sessions`: `pg_dump -j 4`, and half of what a browser opens at once.
+const SESSIONS: u8 = 4;
+/// `--bond` without a number: some 3 MB/s, for four lines in the audit log.
+const BOND: &str = "4";
 /// The longest `Reason` that StartSession takes, in characters (protocol §1).
 const MAX_REASON_CHARS: usize = 256;
 
@@ -34,11 +39,11 @@ const MAX_REASON_CHARS: usize = 256;
 #[command(
     name = "ssm-proxy",
     version,
-    about = "Carries an SSH connection over AWS Session Manager, as OpenSSH's ProxyCommand",
+    about = "Shells, commands and SSH connections over AWS Session Manager",
     long_about = LONG_ABOUT,
     after_help = "Try '--help' for how to set it up, the exit codes and more about each option.",
     after_long_help = AFTER_LONG_HELP,
-    override_usage = "ssm-proxy [OPTIONS] [--check] <HOST> [PORT]\n       ssm-proxy --list [FILTER] | --print-ssh-config [HOST]...",
+    override_usage = USAGE,
     // As the AWS CLI does: a line that abbreviates its options goes on working.
     infer_long_args = true,
     arg_required_else_help = true
@@ -57,7 +62,7 @@ pub(super) struct Flags {
 
     /// TCP port of sshd on the target [default: 22]
     #[arg(
-        value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..),
+        value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true,
         long_help = "The TCP port on which sshd listens on the target. In ssh_config this is %p. Without it, 22."
     )]
     port: Option<u16>,
@@ -69,10 +74,126 @@ pub(super) struct Flags {
     )]
     target: Option<String>,
 
+    /// Start a shell, also from a pipe or a script
+    #[arg(
+        long, conflicts_with_all = ["port", "push_key", "user", "check", "list", "print_ssh_config"],
+        long_help = "Start a shell on the node, as Session Manager's preferences say. It needs no sshd and no key. HOST alone \
+            means the same where stdin and stdout are a terminal and ssh has not started this program. At the start of a \
+            line ~. ends it and ~? lists what else there is, as in ssh. From a pipe, lines go to the shell, and it ends \
+            after the last."
+    )]
+    shell: bool,
+
+    /// Run COMMAND, with its output and exit status
+    #[arg(
+        long, conflicts_with_all = ["shell", "port", "push_key", "user", "check", "list", "print_ssh_config"],
+        long_help = "Run COMMAND on the node, without a shell: its arguments arrive as they are here; for pipes, patterns and \
+            variables of the far side write -- sh -c '...'. Stdout, stderr and the exit status are the command's; a command \
+            that a signal has ended has 255. COMMAND has no stdin on the far side: nothing is read from this one."
+    )]
+    exec: bool,
+
+    /// --exec on a terminal of the far side
+    #[arg(
+        short = 't',
+        long,
+        requires = "exec",
+        hide_short_help = true,
+        long_help = "With --exec: run COMMAND on a terminal of the far side, for programs that ask or draw. What is typed goes \
+            to it, and its stderr comes on stdout. There is no exit status: the agent does not tell it, and 0 says only that \
+            the session has ended normally."
+    )]
+    tty: bool,
+
+    /// Forward a local port to a server, through the node
+    #[arg(
+        short = 'L', value_name = "PORT:DEST:DESTPORT", value_parser = local_forward::parse,
+        conflicts_with_all = ["shell", "exec", "port", "push_key", "user", "check", "list", "print_ssh_config"],
+        long_help = "[BIND:]PORT:DEST:DESTPORT or PATH:DEST:DESTPORT: take connections at PORT on this machine and carry each to DESTPORT of DEST, as ssh -L does; it needs no \
+            sshd and no key. A DEST of localhost, 127.0.0.1 or ::1 is the node itself; any other is a name or an address as \
+            seen from the node. BIND is an address or a name of this machine, * all of them; without it connections of this \
+            machine alone are taken. PORT 0 takes a free port; in place of PORT may stand the path of a UNIX socket. IPv6 \
+            addresses stand in brackets. It may be given more than once. With -- COMMAND behind HOST, that is run here once \
+            all listen, and its end is the end; without, they stay until a signal."
+    )]
+    local_forward: Vec<LocalForward>,
+
+    /// Sessions for each -L at most
+    #[arg(
+        long, value_name = "N", default_value_t = SESSIONS, hide_short_help = true, requires = "local_forward",
+        value_parser = clap::value_parser!(u8).range(1..=16),
+        long_help = "How many sessions each -L may use, 1 to 16. A session carries some 0.8 MB/s, and one connection that \
+            does not move can hold up the others of its session: connections at the same time get sessions of their own, up \
+            to this many. All but one are ended after a minute without use."
+    )]
+    sessions: u8,
+
+    /// Up to N sessions for one connection, which is N times as fast
+    #[arg(
+        long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = BOND,
+        value_parser = clap::value_parser!(u8).range(1..=16),
+        conflicts_with_all = ["shell", "exec"], hide_short_help = true,
+        long_help = "Carry one SSH connection, or each connection of -L, over up to N sessions, 1 to 16, N times as fast as \
+            over one; without a number, 4. It begins with one; when bulk has kept that busy for a second, others are added one \
+            by one for as long as each brings something, and after a minute without bulk all but one are ended. The node \
+            needs a small program that puts them together, the joiner (ssm-proxy-join), for -L one that has a secret of \
+            yours; without it the connection is as without this option. Each session is one of AWS-StartSSHSession, and \
+            shows in the audit log."
+    )]
+    bond: Option<u8>,
+
+    /// Start the joiner for --bond on HOST, by ssh
+    #[arg(
+        long, hide_short_help = true,
+        conflicts_with_all = [
+            "port", "target", "tag", "shell", "exec", "local_forward", "bond", "push_key", "user", "check", "list",
+            "print_ssh_config", "install_plugin", "cli_input_json", "generate_cli_skeleton", "document_name", "parameters",
+        ],
+        long_help = "Start the joiner for --bond on HOST by ssh, with its keys, its agent and its questions: HOST is what ssh \
+            takes, and what follows HOST are options of ssh. It is copied to ~/.cache/ssm-proxy of the user there unless it \
+            is there in this version, listens at two free ports of the loopback address, opens to a secret alone, which is \
+            kept here in ~/.cache/ssm-proxy, and ends after an hour without use. Where a joiner is known and answers, \
+            nothing is done."
+    )]
+    bond_setup: bool,
+
+    /// With --bond-setup: where nothing is known of HOST alone, and in silence
+    #[arg(
+        long,
+        requires = "bond_setup",
+        hide_short_help = true,
+        long_help = "With --bond-setup, for a line Match … exec of ssh_config: do nothing where a joiner is known already, or \
+            where an attempt has failed within the last hour, without a session; ask nothing, give up after a minute, and \
+            say nothing but with -v. The exit status is 0 where a joiner is known at the end, else 1."
+    )]
+    if_needed: bool,
+
+    /// Keep the sessions of -L from their idle limit
+    #[arg(
+        long,
+        hide_short_help = true,
+        requires = "local_forward",
+        long_help = "Send something each 10 seconds on the sessions of -L, so that Session Manager does not end them as idle. \
+            The limit is an administrator's setting: use this where that is agreed. Without it a session that was ended is \
+            started again for the next connection."
+    )]
+    keep_alive: bool,
+
+    /// Do not say where -L listens
+    #[arg(
+        short,
+        long,
+        hide_short_help = true,
+        requires = "local_forward",
+        long_help = "Leave out the lines that say where -L listens. Errors are told."
+    )]
+    quiet: bool,
+
     /// The node with this tag, whatever HOST is called
     #[arg(
         long,
         value_name = "KEY=VALUE",
+        hide_short_help = true,
         long_help = "The node with this tag; given more than once, with all of them. Case counts. HOST may then be left \
             out, or be any name: of it only .REGION.PROFILE counts."
     )]
@@ -80,7 +201,8 @@ pub(super) struct Flags {
 
     /// Wait for a node that is just starting
     #[arg(
-        long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = WAIT_SECONDS,
+        long, value_name = "SECS", num_args = 0..=1, require_equals = true, hide_short_help = true,
+        default_missing_value = WAIT_SECONDS,
         default_value = "0", hide_default_value = true,
         long_help = "How long to wait for a node that is not there or not connected yet, because it is just starting. \
             Without a number, 120 seconds. --connect-timeout comes on top of it. [default: 0]"
@@ -89,7 +211,7 @@ pub(super) struct Flags {
 
     /// Push a public key first, for --user
     #[arg(
-        long, value_name = "PUBKEY", value_parser = NonEmptyStringValueParser::new(), requires = "user",
+        long, value_name = "PUBKEY", value_parser = NonEmptyStringValueParser::new(), requires = "user", hide_short_help = true,
         long_help = "Push a public key by EC2 Instance Connect before connecting: it lets its owner in as --user for 60 \
             seconds, without a line in authorized_keys. PUBKEY is a .pub file; \"auto\" is the first key of ssh's agent, \
             or ~/.ssh/id_ed25519.pub, id_ecdsa.pub or id_rsa.pub. The instance needs the ec2-instance-connect package."
@@ -103,7 +225,7 @@ pub(super) struct Flags {
     )]
     user: Option<String>,
 
-    /// Say whether a connection would work, and what cures it
+    /// Say whether ssh would get through, and what cures it
     #[arg(
         long, conflicts_with_all = ["wait", "list"],
         long_help = "Test each step of a connection, from the configuration to the first line of sshd, and say how to fix \
@@ -111,6 +233,17 @@ pub(super) struct Flags {
             stands the ssh command to type next. The exit status is that of the first step that fails."
     )]
     check: bool,
+
+    /// With --check: try every kind of session, and write what was seen
+    #[arg(
+        long, value_name = "FILE", num_args = 0..=1, require_equals = true, hide_short_help = true,
+        value_parser = NonEmptyStringValueParser::new(),
+        long_help = "With --check: try every kind of session as well, which takes some 15 seconds: a connection to sshd that is \
+            cut, comes back and takes an upload of 3 MB, a shell, commands, a forward, and four sessions at once. What the \
+            service did is written to a new file, ssm-proxy-report-DATE.txt without FILE, or to stdout for -. It has no \
+            names, ids, addresses or tokens in it, and can be attached to an issue."
+    )]
+    report: Option<Option<String>>,
 
     /// Show the managed nodes, or some of them
     #[arg(
@@ -133,6 +266,27 @@ pub(super) struct Flags {
     )]
     print_ssh_config: Option<Vec<String>>,
 
+    /// Take the place of session-manager-plugin
+    #[arg(
+        long, value_name = "DIR", num_args = 0..=1, hide_short_help = true,
+        conflicts_with_all = [
+            "host", "target", "check", "list", "print_ssh_config", "shell", "exec", "local_forward", "generate_cli_skeleton",
+        ],
+        long_help = "Put a link to this program into DIR, ~/.local/bin without one, under the name session-manager-plugin: \
+            the AWS CLI, and every other tool that calls AWS's client by that name, then uses this one. It warns where \
+            another program of that name comes first on the PATH. To go back, remove the link."
+    )]
+    install_plugin: Option<Option<PathBuf>>,
+
+    /// With --install-plugin: replace another program
+    #[arg(
+        long,
+        hide_short_help = true,
+        requires = "install_plugin",
+        long_help = "With --install-plugin: replace a session-manager-plugin in DIR that is another program."
+    )]
+    force: bool,
+
     /// How --list shows them: table or json
     #[arg(
         long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(FORMATS), hide_short_help = true,
@@ -145,8 +299,10 @@ pub(super) struct Flags {
     /// Session document
     #[arg(
         long, value_name = "NAME", hide_short_help = true, value_parser = NonEmptyStringValueParser::new(),
-        long_help = "The session document. Your IAM policy must allow ssm:StartSession on it, and it must be one that \
-            forwards a port. [default: AWS-StartSSHSession]"
+        long_help = "The session document. Your IAM policy must allow ssm:StartSession on it. With --shell, --exec, or HOST \
+            alone on a terminal it may be any, and what it starts is served; for ssh it must be one that forwards a port. \
+            [default: AWS-StartSSHSession; for a shell SSM-SessionManagerRunShell, for --exec \
+            AWS-StartNonInteractiveCommand, with -t AWS-StartInteractiveCommand]"
     )]
     document_name: Option<String>,
 
@@ -155,7 +311,7 @@ pub(super) struct Flags {
         long, value_name = "MAP", value_parser = parameters, hide_short_help = true,
         long_help = "The document's parameters, as in the AWS CLI: portNumber=22, portNumber=[\"22\"], \
             name=value,name=value, JSON such as {\"portNumber\":[\"22\"]}, or file://PATH of a file with one of these. \
-            portNumber and PORT mean the same."
+            portNumber and PORT mean the same; command and COMMAND, but that command is one text."
     )]
     parameters: Option<Parameters>,
 
@@ -182,7 +338,7 @@ pub(super) struct Flags {
 
     /// Why you connect, for the audit log
     #[arg(
-        long, value_name = "TEXT", value_parser = reason,
+        long, value_name = "TEXT", value_parser = reason, hide_short_help = true,
         long_help = "Why you connect, 1 to 256 characters. It is kept with the session and shown in CloudTrail."
     )]
     reason: Option<String>,

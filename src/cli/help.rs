@@ -1,13 +1,36 @@
 //! The parts of `--help` that are not about one option.
 
+/// The forms of the command line.
+pub(super) const USAGE: &str = "\
+ssm-proxy [OPTIONS] [--shell] <HOST>
+       ssm-proxy [OPTIONS] --exec [-t] <HOST> -- COMMAND [ARG]...
+       ssm-proxy [OPTIONS] -L PORT:DEST:DESTPORT <HOST> [-- COMMAND [ARG]...]
+       ssm-proxy [OPTIONS] [--check] [--] <HOST> [PORT]   (PORT: for ssh)
+       ssm-proxy --list [FILTER] | --print-ssh-config [HOST]...";
+
 /// Above the options of `--help`.
 pub(super) const LONG_ABOUT: &str = "\
-Carries an SSH connection over AWS Session Manager: no open port, no bastion, no AWS CLI, no session-manager-plugin. \
-OpenSSH starts it and speaks SSH through its stdin and stdout.";
+Reaches a node through AWS Session Manager: no open port, no bastion, no AWS CLI, no session-manager-plugin. On a terminal \
+it is a shell; with --exec it runs a command; and OpenSSH starts it as its ProxyCommand and speaks SSH through its stdin and \
+stdout.";
 
 /// Below the options of `--help`.
 pub(super) const AFTER_LONG_HELP: &str = "\
-SET UP:
+WITHOUT SSH:
+  ssm-proxy web-1                           a shell; needs no sshd and no key on the node
+  echo 'uname -a' | ssm-proxy --shell web-1
+  ssm-proxy --exec web-1 -- df -h /         its output and its exit status
+  ssm-proxy --exec web-1 -- sh -c 'ls /var/log/*.log | wc -l'
+  ssm-proxy --exec -t web-1 -- top          on a terminal of the node
+  ssm-proxy -L 5432:db.internal:5432 web-1  a database behind a node, at localhost:5432
+  ssm-proxy -L 5432:db.internal:5432 web-1 -- psql -h localhost
+  ssm-proxy --document-name My-Document --parameters name=value web-1
+
+WITH THE AWS CLI:
+  ssm-proxy --install-plugin                aws ssm start-session and aws ecs execute-command use it
+                                            from then on, in place of session-manager-plugin
+
+WITH SSH:
   In ~/.ssh/config:
 
       Host i-* mi-*
@@ -36,7 +59,7 @@ WHEN IT DOES NOT WORK:
   An error comes in two lines: what failed, and what to do next. Where ssh has ControlPersist,
   which hides them, they are in a file that --check names.
 
-  The target needs sshd, and an SSM Agent that is running and can reach Session Manager.
+  The target needs an SSM Agent that is running and can reach Session Manager, and for ssh sshd.
   You need, in IAM: ssm:StartSession on the instance and on the document;
   ssm:ResumeSession, ssm:TerminateSession and ssmmessages:OpenDataChannel on the session.
   For names and --list: ssm:DescribeInstanceInformation.
@@ -50,4 +73,7 @@ EXIT STATUS:
   69  the target is not connected to Session Manager, or its port refuses connections
   75  network failure or throttling: trying again may help
   77  credentials are missing, expired or not permitted to do this
-  78  configuration: no region, no such profile, an unreadable CA file";
+  78  configuration: no region, no such profile, an unreadable CA file
+
+  With --exec it is the command's own, which may be any of these, too: then stderr has no
+  message of ssm-proxy. A command that a signal has ended has 255; after Ctrl-C it is 130.";

@@ -1,7 +1,6 @@
 //! `--cli-input-json`: StartSession's request as JSON, and `file://` before the name of a file that holds a value.
 //!
-//! It knows the API's names and types, as `--generate-cli-skeleton` shows them. What wins over them is for the flags to
-//! say.
+//! It knows the API's names and types, as `--generate-cli-skeleton` shows them. The flags decide what wins over them.
 
 use serde_json::Value;
 use ssm_aws::expand_home;
@@ -13,10 +12,10 @@ use ssm_net::files;
 /// The largest file that is read, in bytes. A request of StartSession has some hundred.
 const MAX_FILE: usize = 1 << 20;
 
-/// What a skeleton has in place of a parameter. Left as it is, it is none.
+/// The name of a skeleton's empty parameter. A parameter that is left so counts as not given.
 const PLACEHOLDER: &str = "KeyName";
 
-/// StartSession's request, as far as the JSON has it. What a skeleton has empty counts as not given: none of it may be.
+/// StartSession's request, as far as the JSON has it. An empty text counts as not given.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Input {
     pub(super) target: Option<String>,

@@ -1,6 +1,7 @@
 //! What a command line asks for, once it makes sense; and why one does not.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal},
     path::PathBuf,
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use clap::ValueEnum;
 use ssm_aws::{Overrides, Tag};
 
-use super::parameters::Parameters;
+use super::{local_forward::LocalForward, parameters::Parameters};
 use crate::{diagnostics::Error, public_key::KeySource, target::Node};
 
 /// A command line that makes sense: everything in it validated, every default filled in.
@@ -34,15 +35,91 @@ pub struct Invocation {
 pub enum Action {
     /// To carry an SSH connection.
     Connect(Connection),
+    /// `--shell`, or HOST alone that a person has typed: a shell on the node, or whatever the document starts.
+    Shell(Connection),
+    /// `--exec`: to run a command on the node.
+    Exec(Connection, CommandKind),
+    /// `-L`: to take connections here and carry them to the node, or through it.
+    Forward(Forwarding),
     /// `--check`: to walk the way of a connection and say what fails on it. The entry has what the command that comes next
-    /// takes from this line, if a line can hold it.
-    Check(Connection, Option<Entry>),
+    /// takes from this line, if a line can hold it. With a place for its report, every kind of session is walked.
+    Check(Connection, Option<Entry>, Option<ReportPlace>),
     /// `--list`: to show the managed nodes.
     List(Listing),
     /// `--print-ssh-config`: to show ssh_config's entries for these hosts, or for all ids.
     SshConfig(Vec<Host>, Entry),
     /// `--generate-cli-skeleton`: to show the shape of StartSession's request or answer.
     Skeleton(Skeleton),
+    /// `--install-plugin`: to put this program in the place of `session-manager-plugin`.
+    InstallPlugin(InstallPlugin),
+    /// `--bond-setup`: to start a joiner on a node by ssh.
+    BondSetup(BondSetup),
+}
+
+/// A joiner to be started.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BondSetup {
+    /// The node as ssh takes it: an alias of ssh_config, `user@host`, a URL.
+    pub host: String,
+    /// Further options for ssh.
+    pub ssh_options: Vec<OsString>,
+    /// Only where nothing is known of the node, without a question and without a word.
+    pub if_needed: bool,
+}
+
+/// Where the report of a live check goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReportPlace {
+    /// A new file in the current folder, with the date in its name.
+    Folder,
+    /// This file, which must not be there yet.
+    File(PathBuf),
+    /// Stdout; the steps then go to stderr.
+    Stdout,
+}
+
+/// Where the program is to be found by the name of AWS's client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InstallPlugin {
+    /// The folder; `~/.local/bin` without one.
+    pub folder: Option<PathBuf>,
+    /// Whether another program of that name is replaced.
+    pub force: bool,
+}
+
+/// Who has started the program, which decides what HOST alone asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartedBy {
+    /// Someone at a terminal, who gets a shell.
+    Person,
+    /// ssh or another program, which gets a connection to sshd.
+    Program,
+}
+
+/// How a command of `--exec` runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CommandKind {
+    /// With its own stdout, stderr and exit status, and without stdin.
+    Plain,
+    /// `-t`: on a terminal of the far side, without an exit status.
+    OnTerminal,
+}
+
+/// Forwards to be kept up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Forwarding {
+    /// Each `-L`, with what starts its sessions; at least one. Whoever has bound the port adds it to the parameters.
+    pub forwards: Vec<(LocalForward, Connection)>,
+    /// What starts the sessions of connections that each may be carried by several, if they may.
+    pub bond: Option<Connection>,
+    /// COMMAND, to be run here; empty for none.
+    pub command: Vec<OsString>,
+    /// Sessions for each forward at most.
+    pub sessions: usize,
+    /// Whether sessions are kept from their idle limit.
+    pub keep_alive: bool,
+    /// Whether nothing is said of where they listen.
+    pub quiet: bool,
 }
 
 /// A connection to be made.
@@ -52,11 +129,11 @@ pub struct Connection {
     pub host: String,
     /// The node to connect to.
     pub node: Node,
-    /// The TCP port on the target, the same as in `parameters`.
+    /// The TCP port on the target, the same as in `parameters`; of a shell and of a command it means nothing.
     pub port: u16,
     /// The session document's name.
     pub document: String,
-    /// The document's parameters; `portNumber` is always among them.
+    /// The document's parameters: for an SSH connection with `portNumber`, for a command with `command`.
     pub parameters: Parameters,
     /// What to note with the session, 1 to 256 characters.
     pub reason: Option<String>,
@@ -70,6 +147,8 @@ pub struct Connection {
     pub resume_timeout: Duration,
     /// Whether to keep to the service's pace.
     pub paced: bool,
+    /// Sessions that it may be carried over at most, if it may be over several.
+    pub bond: Option<usize>,
 }
 
 /// A public key to be pushed.

@@ -1,4 +1,4 @@
-//! Words of the AWS CLI's command line that were left in place, and a number that was not.
+//! Leftovers: words of the AWS CLI's command line that stayed in ours, and numbers that lack their `=`.
 //!
 //! It knows command lines as they come, before the flags are read.
 
@@ -22,10 +22,10 @@ pub(super) fn without_command(args: Vec<OsString>) -> Vec<OsString> {
     args.into_iter().enumerate().filter(|(at, _)| !left.contains(at)).map(|(_, arg)| arg).collect()
 }
 
-/// The number that stands behind `--wait` as a word of its own, where it would be taken for HOST.
-pub(super) fn number_of_wait(args: &[OsString]) -> Option<&str> {
+/// The number that stands behind `option` as a word of its own, where it would be taken for HOST.
+pub(super) fn number_of<'a>(option: &str, args: &'a [OsString]) -> Option<&'a str> {
     let mut args = args.iter().map(OsString::as_os_str).skip(1).take_while(|arg| *arg != "--");
-    args.find(|arg| *arg == "--wait")?;
+    args.find(|arg| *arg == option)?;
     let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     args.next().and_then(OsStr::to_str).filter(is_number)
 }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_behind_wait_is_seen() {
+    fn a_number_behind_its_option_is_seen() {
         for (line, number) in [
             ("p --wait 30 web", Some("30")),
             ("p -v --wait 30", Some("30")),
@@ -68,7 +68,7 @@ mod tests {
             ("p --wait", None),
             ("p 30", None),
         ] {
-            assert_eq!(number_of_wait(&words(line)), number, "{line}");
+            assert_eq!(number_of("--wait", &words(line)), number, "{line}");
         }
     }
 }

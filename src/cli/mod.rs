@@ -9,45 +9,79 @@ mod help;
 mod input;
 mod invocation;
 mod leftover;
+mod line;
+mod local_forward;
 mod parameters;
+pub mod plugin;
 mod quoting;
 mod reach;
+mod remote_command;
+mod service;
+mod ssh_words;
 #[cfg(test)]
 mod tests;
 mod unused;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, error::ErrorKind};
+use clap::{
+    ColorChoice, Command, CommandFactory, FromArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
-use self::flags::Flags;
+use self::{flags::Flags, line::Line};
 pub use self::{
     invocation::{
-        Action, Color, Connection, Entry, Host, Invocation, Listing, Output, PushKey, Refusal, Skeleton, Verbosity,
+        Action, BondSetup, Color, CommandKind, Connection, Entry, Forwarding, Host, InstallPlugin, Invocation, Listing,
+        Output, PushKey, Refusal, ReportPlace, Skeleton, StartedBy, Verbosity,
     },
+    local_forward::{Bind, Interface, LocalForward},
     parameters::Parameters,
     quoting::Platform,
+    service::{COMMAND_DOCUMENT, FORWARD_DOCUMENT, SHELL_DOCUMENT, parameters_at},
 };
 
 impl Invocation {
-    /// Reads a command line; the first of `args` is the program's name.
+    /// Reads a command line; the first of `args` is the program's name. A HOST alone is a shell or a connection by who has
+    /// started the program.
     ///
     /// # Errors
     /// [`Refusal::Usage`] for what clap refuses, for values out of range and for flags that contradict each other;
     /// [`Refusal::Target`] with status 68 for a HOST that is no target; [`Refusal::File`] with status 78 for a file that
     /// cannot be read.
-    pub fn parse_from<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Result<Self, Refusal> {
+    pub fn parse_from<A: Into<OsString>>(
+        args: impl IntoIterator<Item = A>,
+        started_by: StartedBy,
+    ) -> Result<Self, Refusal> {
         let args = leftover::without_command(args.into_iter().map(Into::into).collect());
         let ends_options = args.iter().any(|arg| arg == "--");
+        let (args, ssh) = ssh_words::split_off(args);
+        let (args, words) = remote_command::split_off(args);
         let mut command = command().color(color_of(&args));
-        if let Some(number) = leftover::number_of_wait(&args) {
-            let message = format!("--wait takes its number with '=': --wait={number}");
-            return Err(command.error(ErrorKind::ValueValidation, message).into());
+        for option in ["--wait", "--bond"] {
+            if let Some(number) = leftover::number_of(option, &args) {
+                let message = format!("{option} takes its number with '=': {option}={number}");
+                return Err(command.error(ErrorKind::ValueValidation, message).into());
+            }
         }
-        let matches = command.try_get_matches_from_mut(args)?;
+        let matches = command.try_get_matches_from_mut(args);
+        let matches = match matches {
+            Err(error) if words.as_ref().is_some_and(Vec::is_empty) && is_of_command(&error) => {
+                let (kind, message) = service::no_command();
+                return Err(command.error(kind, message).into());
+            }
+            matches => matches?,
+        };
         let flags = Flags::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        flags.into_invocation(&mut command, &matches, ends_options)
+        let line = Line { command: &mut command, matches: &matches, ends_options, words, ssh, started_by };
+        flags.into_invocation(line)
     }
+}
+
+/// Whether an error may come of a COMMAND that stands where PORT and options do.
+fn is_of_command(error: &clap::Error) -> bool {
+    let is_port = || error.get(ContextKind::InvalidArg) == Some(&ContextValue::String("[PORT]".to_owned()));
+    error.kind() == ErrorKind::UnknownArgument || is_port()
 }
 
 /// The command line's definition, for whoever makes pages and completions from it.

@@ -1,6 +1,6 @@
 //! What is read from command lines, and what is refused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ssm_aws::{Limits, Overrides};
@@ -12,7 +12,12 @@ use crate::public_key::KeySource;
 use crate::target::{Alias, Node};
 
 fn parse(args: &[&str]) -> Result<Invocation, Refusal> {
-    Invocation::parse_from(["ssm-proxy"].iter().chain(args))
+    Invocation::parse_from(["ssm-proxy"].iter().chain(args), StartedBy::Program)
+}
+
+/// What a person asks for who types this at a terminal.
+fn typed(args: &[&str]) -> Action {
+    Invocation::parse_from(["ssm-proxy"].iter().chain(args), StartedBy::Person).unwrap().action
 }
 
 fn usage_error(args: &[&str]) -> String {
@@ -35,6 +40,7 @@ fn plain() -> Invocation {
         connect_timeout: Duration::from_secs(60),
         resume_timeout: Duration::from_secs(600),
         paced: true,
+        bond: None,
     };
     Invocation {
         action: Action::Connect(connection),
@@ -134,6 +140,7 @@ fn every_option_arrives() {
         connect_timeout: Duration::from_secs(5),
         resume_timeout: Duration::ZERO,
         paced: false,
+        bond: None,
     };
     let expected = Invocation {
         action: Action::Connect(connection),
@@ -221,9 +228,30 @@ fn refuses_with_status_2() {
         (&["--list", "web", "22"], "cannot be used with"),
         (&["--list", "--wait"], "cannot be used with"),
         (&["--check", "--wait", "i-0"], "cannot be used with"),
+        (&["i-0", "--install-plugin"], "cannot be used with"),
+        (&["--install-plugin", "--list"], "cannot be used with"),
+        (&["i-0", "--force"], "--install-plugin"),
         (&["--check", "--list"], "cannot be used with"),
         (&["--check"], "no target given"),
         (&["i-0", "--region", "a", "--region", "b"], "cannot be used multiple times"),
+        (&["--shell"], "no target given"),
+        (&["--shell", "i-0", "22"], "'--shell' cannot be used with '[PORT]'"),
+        (&["--shell", "--exec", "i-0", "--", "ls"], "cannot be used with"),
+        (&["--shell", "--check", "i-0"], "cannot be used with"),
+        (&["--shell", "--list"], "cannot be used with"),
+        (&["--shell", "--print-ssh-config", "i-0"], "cannot be used with"),
+        (&["--shell", "--push-key", "auto", "--user", "me", "i-0"], "cannot be used with"),
+        (&["--shell", "--user", "me", "i-0"], "cannot be used with"),
+        (&["--exec", "--check", "i-0", "--", "ls"], "cannot be used with"),
+        (&["--exec", "i-0", "22", "--", "ls"], "'--exec' cannot be used with '[PORT]'"),
+        (&["-t", "i-0"], "--exec"),
+        (&["--exec", "--", "ls"], "no target given"),
+        (&["--exec", "i-0"], "no COMMAND given: it stands behind '--'"),
+        (&["--exec", "i-0", "--"], "no COMMAND given: it stands behind '--'"),
+        (&["--exec", "i-0", "uptime"], "no COMMAND given: it stands behind '--'"),
+        (&["--exec", "i-0", "ls", "-l"], "no COMMAND given: it stands behind '--'"),
+        (&["--exec", "i-0", "--", ""], "no COMMAND is named"),
+        (&["--exec", "i-0", "--parameters", "command=ls", "--", "ls"], "give one of them"),
     ];
     for (args, expected) in cases {
         let message = usage_error(args);
@@ -233,7 +261,7 @@ fn refuses_with_status_2() {
 
 #[test]
 fn no_arguments_show_the_short_help() {
-    assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] [--check] <HOST> [PORT]"));
+    assert!(usage_error(&[]).contains("Usage: ssm-proxy [OPTIONS] [--shell] <HOST>\n"));
 }
 
 #[test]
@@ -318,6 +346,52 @@ fn waiting_takes_no_host_for_its_number() {
 }
 
 #[test]
+fn a_bond_takes_no_host_for_its_number() {
+    for (args, most) in [
+        (&["i-0"][..], None),
+        (&["--bond", "i-0", "22"], Some(4)),
+        (&["--bond=16", "i-0"], Some(16)),
+        (&["--bond=1", "--document-name", "AWS-StartSSHSession", "i-0"], Some(1)),
+        (&["i-0", "--bond"], Some(4)),
+    ] {
+        assert_eq!(connection(args).bond, most, "{args:?}");
+    }
+    assert!(usage_error(&["--bond", "8", "i-0"]).contains("--bond takes its number with '=': --bond=8"));
+    for number in ["0", "17", "x"] {
+        assert!(usage_error(&[&format!("--bond={number}"), "i-0"]).contains("--bond"), "{number}");
+    }
+}
+
+#[test]
+fn a_bond_is_for_connections_alone() {
+    for args in [
+        &["--shell", "i-0"][..],
+        &["--exec", "i-0", "--", "ls"],
+        &["--document-name", "My-Document", "i-0"],
+        &["--cli-input-json", r#"{"Target":"i-0","DocumentName":"My-Document"}"#],
+    ] {
+        assert!(usage_error(&[&["--bond"], args].concat()).contains("--bond"), "{args:?}");
+    }
+    assert!(usage_error(&["--bond", "-L", "1:x:2", "--document-name", "My-Document", "i-0"]).contains("--bond"));
+    assert!(matches!(typed(&["--bond", "i-0"]), Action::Connect(_)), "a person's, too");
+    let Action::SshConfig(_, entry) = parse(&["--bond=8", "--print-ssh-config"]).unwrap().action else { panic!() };
+    assert_eq!(entry.options, ["'--bond=8'"]);
+    let Action::SshConfig(_, entry) = parse(&["--bond", "--print-ssh-config"]).unwrap().action else { panic!() };
+    assert_eq!(entry.options, ["'--bond=4'"]);
+}
+
+#[test]
+fn the_connections_of_a_forward_may_have_bonds() {
+    let Action::Forward(forwarding) = parse(&["-L", "1:db:2", "--bond=8", "i-0"]).unwrap().action else { panic!() };
+    let bond = forwarding.bond.unwrap();
+    assert_eq!((bond.document.as_str(), bond.bond), ("AWS-StartSSHSession", Some(8)));
+    assert_eq!(bond.parameters, Parameters::from([("portNumber".to_owned(), vec!["22".to_owned()])]));
+    assert_eq!(forwarding.forwards[0].1.document, "AWS-StartPortForwardingSessionToRemoteHost");
+    let Action::Forward(forwarding) = parse(&["-L", "1:db:2", "i-0"]).unwrap().action else { panic!() };
+    assert_eq!(forwarding.bond, None);
+}
+
+#[test]
 fn a_limit_of_0_is_none() {
     let limits = |args: &[&str]| parse(&[args, &["i-0"]].concat()).unwrap().overrides.limits;
     assert_eq!(limits(&["--cli-connect-timeout", "0"]), Limits { connect: Some(NO_LIMIT), read: None });
@@ -327,16 +401,35 @@ fn a_limit_of_0_is_none() {
 #[test]
 fn a_check_has_what_a_connection_has() {
     let line = ["--reason", "why", "--tag", "Role=web", "--user", "me", "web", "2222"];
-    let Action::Check(checked, entry) = parse(&[&["--check"], &line[..]].concat()).unwrap().action else {
+    let Action::Check(checked, entry, None) = parse(&[&["--check"], &line[..]].concat()).unwrap().action else {
         panic!("no check")
     };
     assert_eq!(checked, connection(&line));
     let options = ["--reason", "why"].map(str::to_owned).into();
     assert_eq!(entry, Some(Entry { options, user: Some("me".to_owned()), ..no_options() }));
-    let Action::Check(_, entry) = parse(&["--check", "--reason", "two\nlines", "web"]).unwrap().action else {
+    let Action::Check(_, entry, None) = parse(&["--check", "--reason", "two\nlines", "web"]).unwrap().action else {
         panic!("no check")
     };
     assert_eq!(entry, None, "what comes next has no place for it");
+}
+
+#[test]
+fn a_report_has_its_place_and_needs_a_check() {
+    let report = |args: &[&str]| match parse(&[&["--check", "i-0"], args].concat()).unwrap().action {
+        Action::Check(_, entry, report) => {
+            assert_eq!(entry.unwrap().options, Vec::<String>::new(), "no connection has it");
+            report
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(report(&[]), None);
+    assert_eq!(report(&["--report"]), Some(ReportPlace::Folder));
+    assert_eq!(report(&["--report=-"]), Some(ReportPlace::Stdout));
+    assert_eq!(report(&["--report=a/b.txt"]), Some(ReportPlace::File("a/b.txt".into())));
+    for args in [&["--report", "i-0"][..], &["--report=x", "--shell", "i-0"], &["--report", "--list"]] {
+        let error = usage_error(args);
+        assert!(error.contains("--report is what --check writes: ssm-proxy --check --report HOST"), "{error}");
+    }
 }
 
 #[test]
@@ -358,6 +451,18 @@ fn listing_takes_a_filter_in_place_of_a_host() {
         (&["web", "--output=json", "--list", "--tag", "a=b"], listing(Some("web"), &["a=b"], Output::Json)),
     ] {
         assert_eq!(parse(args).unwrap().action, expected, "{args:?}");
+    }
+}
+
+#[test]
+fn the_plugin_is_installed_somewhere() {
+    for (args, folder, force) in [
+        (&["--install-plugin"][..], None, false),
+        (&["--force", "--install-plugin"], None, true),
+        (&["--install-plugin", "/usr/local/bin", "--force"], Some("/usr/local/bin"), true),
+    ] {
+        let installing = InstallPlugin { folder: folder.map(PathBuf::from), force };
+        assert_eq!(parse(args).unwrap().action, Action::InstallPlugin(installing), "{args:?}");
     }
 }
 
@@ -512,6 +617,146 @@ fn options_may_be_abbreviated_where_that_is_clear() {
     assert_eq!(invocation.overrides.profile.as_deref(), Some("prod"));
     assert_eq!(invocation.overrides.region.as_deref(), Some("eu-west-1"));
     assert!(usage_error(&["i-0", "--re", "x"]).contains("unexpected argument '--re'"), "--region, --reason, …");
+}
+
+/// A connection's document and parameters.
+fn start(connection: &Connection) -> (&str, Vec<(&str, &str)>) {
+    let parameters = connection.parameters.iter().map(|(name, values)| match values.as_slice() {
+        [value] => (name.as_str(), value.as_str()),
+        values => panic!("{name}: {values:?}"),
+    });
+    (&connection.document, parameters.collect())
+}
+
+#[test]
+fn a_shell_is_asked_for_by_name_or_by_a_person() {
+    let shell = |action| match action {
+        Action::Shell(connection) => connection,
+        action => panic!("{action:?}"),
+    };
+    let plain = |connection: &Connection| start(connection) == ("SSM-SessionManagerRunShell", vec![]);
+    for args in
+        [&["--shell", "web"][..], &["web", "--shell"], &["--shell", "--", "web"], &["--shell", "--target", "web"]]
+    {
+        let connection = shell(parse(args).unwrap().action);
+        assert!(plain(&connection) && connection.host == "web", "{args:?}: {connection:?}");
+        assert_eq!(shell(typed(args)), connection);
+    }
+    for args in [&["web"][..], &["--", "web"], &["ssm", "start-session", "--target", "web"]] {
+        let connection = shell(typed(args));
+        assert!(plain(&connection) && connection.host == "web", "{args:?}: {connection:?}");
+        assert!(matches!(parse(args).unwrap().action, Action::Connect(_)), "{args:?}");
+    }
+    let every = ["--reason", "why", "--wait=5", "--connect-timeout", "6", "--resume-timeout", "7", "--no-pace"];
+    let connection = shell(typed(&[&every[..], &["--tag", "Role=web"]].concat()));
+    let seconds = [connection.wait, connection.connect_timeout, connection.resume_timeout].map(|wait| wait.as_secs());
+    assert_eq!((connection.host.as_str(), connection.reason.as_deref(), seconds), ("Role=web", Some("why"), [5, 6, 7]));
+    assert!(!connection.paced);
+}
+
+#[test]
+fn a_document_is_started_with_the_parameters_that_are_given_and_no_other() {
+    let json = r#"{"Target":"web","DocumentName":"Doc","Parameters":{"name":["value"]}}"#;
+    let ours = ["--document-name", "Doc", "--parameters", "name=value"];
+    let expected = ("Doc", vec![("name", "value")]);
+    for args in [&[&ours[..], &["web"]].concat()[..], &["--cli-input-json", json]] {
+        for action in [typed(args), parse(&[args, &["--shell"]].concat()).unwrap().action] {
+            assert!(matches!(&action, Action::Shell(connection) if start(connection) == expected), "{action:?}");
+        }
+        let action = parse(&[args, &["--exec"]].concat()).unwrap().action;
+        assert!(matches!(&action, Action::Exec(c, CommandKind::Plain) if start(c) == expected), "{action:?}");
+        // A tunnel needs a port.
+        assert_eq!(start(&connection(args)), ("Doc", vec![("name", "value"), ("portNumber", "22")]));
+    }
+    let port = ["--document-name", "Doc", "--parameters", "portNumber=80", "web"];
+    assert!(matches!(typed(&port), Action::Shell(c) if start(&c) == ("Doc", vec![("portNumber", "80")])));
+}
+
+#[test]
+fn what_is_of_use_to_ssh_alone_is_no_shell() {
+    for args in [
+        &["web", "22"][..],
+        &["web", "80"],
+        &["web", "--parameters", "portNumber=22"],
+        &["web", "--document-name", "AWS-StartSSHSession"],
+        &["web", "--user", "me"],
+        &["web", "--user", "me", "--push-key", "auto"],
+        &["web", "--cli-input-json", r#"{"Parameters":{"portNumber":["22"]}}"#],
+    ] {
+        assert_eq!(typed(args), parse(args).unwrap().action, "{args:?}");
+        assert!(matches!(typed(args), Action::Connect(_)), "{args:?}");
+    }
+    assert!(matches!(typed(&["--check", "web"]), Action::Check(..)));
+    assert!(matches!(typed(&["--list", "web"]), Action::List(_)));
+    assert!(matches!(typed(&["web", "--generate-cli-skeleton", "output"]), Action::Skeleton(Skeleton::Output)));
+}
+
+#[test]
+fn a_command_stands_behind_two_dashes() {
+    let exec = |args: &[&str]| match parse(args).unwrap().action {
+        Action::Exec(connection, kind) => (connection, kind),
+        action => panic!("{args:?}: {action:?}"),
+    };
+    let text = r#"ls -l 'a b' '' "it's""#;
+    let words = ["--", "ls", "-l", "a b", "", "it's"];
+    for args in [&["--exec", "web"][..], &["--exe", "web"], &["-v", "web", "--exec"], &["--exec", "--target", "web"]] {
+        let (connection, kind) = exec(&[args, &words].concat());
+        let expected = ("AWS-StartNonInteractiveCommand", vec![("command", text), ("separateOutputStream", "true")]);
+        assert_eq!((start(&connection), kind, &*connection.host), (expected, CommandKind::Plain, "web"), "{args:?}");
+    }
+    for args in [&["--exec", "-t", "web"][..], &["-tv", "--exec", "web"], &["web", "--exec", "--tty"]] {
+        let (connection, kind) = exec(&[args, &words].concat());
+        let expected = ("AWS-StartInteractiveCommand", vec![("command", text)]);
+        assert_eq!(
+            (start(&connection), kind, &*connection.host),
+            (expected, CommandKind::OnTerminal, "web"),
+            "{args:?}"
+        );
+    }
+    let (connection, _) = exec(&["--exec", "web", "--", "echo", "--", "--list", "-h"]);
+    assert_eq!(start(&connection).1[0], ("command", "echo -- --list -h"));
+    let (connection, _) = exec(&["--exec", "--tag", "Role=web", "--", "uptime"]);
+    assert_eq!((&*connection.host, start(&connection).1[0]), ("Role=web", ("command", "uptime")));
+}
+
+#[test]
+fn the_parameters_of_a_command_may_be_given_too() {
+    for (args, document, parameters) in [
+        (
+            &["--parameters", "command=uname -a"][..],
+            "AWS-StartNonInteractiveCommand",
+            &[("command", "uname -a"), ("separateOutputStream", "true")][..],
+        ),
+        (
+            &["--parameters", "separateOutputStream=false", "--", "id"],
+            "AWS-StartNonInteractiveCommand",
+            &[("command", "id"), ("separateOutputStream", "false")],
+        ),
+        (&["--document-name", "Doc", "--", "id"], "Doc", &[("command", "id")]),
+        (&["--document-name", "Doc"], "Doc", &[]),
+        (
+            &["--document-name", "AWS-StartNonInteractiveCommand", "--", "id"],
+            "AWS-StartNonInteractiveCommand",
+            &[("command", "id"), ("separateOutputStream", "true")],
+        ),
+    ] {
+        let action = parse(&[&["--exec", "web"], args].concat()).unwrap().action;
+        let Action::Exec(connection, _) = action else { panic!("{action:?}") };
+        assert_eq!(start(&connection), (document, parameters.to_vec()), "{args:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let args = ["ssm-proxy", "--exec", "i-0", "--", "ls"].map(OsString::from).into_iter();
+    let args = args.chain([OsString::from_vec(vec![0xff])]);
+    match Invocation::parse_from(args, StartedBy::Program) {
+        Err(Refusal::Usage(error)) => assert!(error.to_string().contains("COMMAND is not UTF-8"), "{error}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Options that the AWS CLI has for every command and that mean nothing for a connection: they are taken, so that its
-//! lines of ssh_config can stay as they are, and have no effect.
+//! Unused options: the AWS CLI has them for every command, and they mean nothing for a connection. They are taken without
+//! effect, so that its lines of ssh_config can stay as they are.
 
 use clap::{Arg, ArgAction};
 

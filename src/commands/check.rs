@@ -1,26 +1,31 @@
-//! To check: walks the whole way to the node's sshd, step by step, and says of each that it works or what cures it.
+//! The command `--check`: walks the whole way to the node's sshd, step by step, and says of each step that it works or
+//! what cures it.
 //!
 //! The steps are those of a connection, in its order, and the calls are the same, so what passes here passes there. The
-//! session that it starts it ends. No ProxyCommand is run with `--check`, so stdout is free for what it says.
+//! session that is started here is ended here. No ProxyCommand has `--check`, so that stdout is free for the report.
 
-use std::{
-    cell::{Cell, RefCell},
-    fs,
-    path::PathBuf,
-    time::{Instant, SystemTime},
-};
+use std::{fs, time::SystemTime};
 
-use ssm_aws::{Aws, InstanceConnect, InstanceId, ManagedNode, Overrides, Ping, Session, Sessions, StartRequest};
+use ssm_aws::{Aws, Found, InstanceConnect, InstanceId, ManagedNode, Overrides, Ping, Session, Sessions};
+use ssm_session::version;
 use tokio::time::timeout;
 
-use super::{probe::Probe, sign_in::sign_in, ssh_config::proxy_command, steps::Steps};
+use super::{
+    live::{Subject, ended_by, live},
+    live_report::LiveReport,
+    probe::Probe,
+    sign_in::sign_in,
+    ssh_config::proxy_command,
+    starter::request,
+    steps::{Lines, Steps},
+};
 use crate::{
-    cli::{Connection, Entry, Platform, PushKey},
-    diagnostics::{Error, ExitStatus, NotConnected, error_log, human::age, self_reported, tell},
+    cli::{Connection, Entry, Platform, PushKey, ReportPlace},
+    diagnostics::{Error, ExitStatus, error_log, human::age, last_seen, not_connected, self_reported, tell},
     endpoints::signals::Signals,
-    lookup::{Found, Lookup},
+    lookup::Lookup,
     target::Node,
-    tunnel,
+    terminate,
 };
 
 /// Where ssh connects to unless it is told otherwise.
@@ -31,20 +36,35 @@ const SSH_AGENT: [u32; 4] = [2, 3, 672, 0];
 /// costs them seconds.
 const GOOD_AGENT: [u32; 4] = [3, 2, 1041, 0];
 
-/// Walks the way, and returns the status of the first step that failed. If none did, the command that comes next is
-/// shown; `entry` is what it has of this command line.
+/// Walks the way, and returns the status of the first step that failed. If no step failed, the report ends with the command
+/// to type next, which has the options of `entry`. With a place for it, every kind of session is walked, and what was seen
+/// is written there.
 ///
 /// # Errors
-/// A stdout that cannot be written to.
+/// A stdout that cannot be written to, and a report that cannot be made.
 pub async fn check(
     overrides: &Overrides,
     connection: &Connection,
     entry: Option<&Entry>,
+    report: Option<&ReportPlace>,
     signals: &mut Signals,
 ) -> Result<ExitStatus, Error> {
-    let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port));
-    let id = walk(overrides, connection, &steps, signals).await;
-    error_log(&steps);
+    let report = report.map(LiveReport::make).transpose()?;
+    let lines = if report.as_ref().is_some_and(LiveReport::is_on_stdout) { Lines::Stderr } else { Lines::Stdout };
+    let steps = Steps::start(&format!("{}, port {}", connection.host, connection.port), lines);
+    let mut walk =
+        Walk { connection, steps, aws: None, id: None, known: None, started: None, was_up: false, ended: false };
+    let walked = signals.unless_ended(walk.go(overrides), || tell("checking")).await;
+    if let Err(signal) = walked {
+        walk.steps.failed("check", &ended_by(signal));
+    }
+    walk.end().await;
+    if let Some(report) = report {
+        walk.live(&report, walked.is_ok(), signals).await;
+        report.write(&mut walk.steps)?;
+    }
+    let Walk { mut steps, id, .. } = walk;
+    error_log(&mut steps);
     if let (Ok(ExitStatus::Ended), Some(id), Some(entry)) = (steps.status(), id, entry)
         && let Some(command) = next_command(overrides, entry, connection.port, &id)
     {
@@ -57,39 +77,17 @@ pub async fn check(
     steps.status()
 }
 
-/// Walks the way, as far as it is passable, and gives the node's id if it has become known.
-async fn walk(overrides: &Overrides, connection: &Connection, steps: &Steps, signals: &mut Signals) -> Option<String> {
-    let walk = Walk::new(connection, steps);
-    let ended = |signal| {
-        let error = Error::new(ExitStatus::Broken, format!("ended by {signal}"), "check again");
-        steps.failed("check", &error);
-    };
-    let aws = match signals.unless_ended(walk.configuration(overrides), checking).await {
-        Ok(aws) => aws?,
-        Err(signal) => {
-            ended(signal);
-            return None;
-        }
-    };
-    let sessions = Sessions::new(&aws);
-    if let Err(signal) = signals.unless_ended(walk.rest(&aws, &sessions), checking).await {
-        ended(signal);
-    }
-    walk.end(&sessions).await;
-    walk.id.take()
-}
-
-/// Names the file of what was told where nobody saw it, if there is one.
-fn error_log(steps: &Steps) {
-    let written = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
-    if let Some((path, written)) = error_log::path().and_then(|path| written(&path).map(|time| (path, time))) {
+/// Names the error log, if there is one.
+fn error_log(steps: &mut Steps) {
+    let Some(path) = error_log::path() else { return };
+    if let Ok(written) = fs::metadata(&path).and_then(|file| file.modified()) {
         let age = age(SystemTime::now(), written);
         let why = "has what was told while stderr was /dev/null, as ControlPersist makes it";
         steps.skipped("error log", &format!("{} {why}, {age} ago at last", path.display()));
     }
 }
 
-/// The login that goes the way which was checked, as one types it, if a line can hold it.
+/// The command line of a login on the checked way; none if no line can hold it.
 fn next_command(overrides: &Overrides, entry: &Entry, port: u16, id: &str) -> Option<String> {
     let option = Platform::HERE.quote_typed(&format!("ProxyCommand={}", proxy_command(overrides, entry)))?;
     let port = if port == SSH_PORT { String::new() } else { format!("-p {port} ") };
@@ -98,56 +96,53 @@ fn next_command(overrides: &Overrides, entry: &Entry, port: u16, id: &str) -> Op
     Some(format!("ssh -o {option} {port}{host}"))
 }
 
-fn checking() {
-    tell("checking");
-}
-
-/// One walk.
+/// One walk to the node's sshd.
 struct Walk<'a> {
     connection: &'a Connection,
-    steps: &'a Steps,
+    steps: Steps,
+    aws: Option<Aws>,
     /// The node's id, once it is known.
-    id: RefCell<Option<String>>,
-    /// The session that has been started.
-    started: RefCell<Option<String>>,
+    id: Option<String>,
+    /// What the service says of the node, if it says anything.
+    known: Option<ManagedNode>,
+    /// The session that has been started, and the calls by which it can be ended.
+    started: Option<(Sessions, String)>,
+    /// Whether it came up.
+    was_up: bool,
     /// Whether the agent has ended it.
-    ended: Cell<bool>,
+    ended: bool,
 }
 
-impl<'a> Walk<'a> {
-    fn new(connection: &'a Connection, steps: &'a Steps) -> Self {
-        let (id, started, ended) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        Self { connection, steps, id, started, ended }
+impl Walk<'_> {
+    /// Takes one step after the other, as far as the way is passable.
+    async fn go(&mut self, overrides: &Overrides) -> Option<()> {
+        let aws = self.configuration(overrides).await?;
+        self.aws = Some(aws.clone());
+        self.credentials(&aws).await?;
+        let id = self.node(&aws).await?;
+        self.id = Some(id.clone());
+        if let Some(push_key) = &self.connection.push_key {
+            self.key(&aws, &id, push_key).await;
+        }
+        let sessions = Sessions::new(&aws);
+        let session = self.session(&sessions, &id).await?;
+        let session_id = session.id.clone();
+        let mut probe = self.channel(&aws, &sessions, session).await?;
+        if self.steps.timed("sshd", probe.banner(), String::clone).await.is_some() {
+            self.resume(&sessions, &session_id).await;
+        }
+        self.ended = probe.end().await;
+        Some(())
     }
 
-    async fn configuration(&self, overrides: &Overrides) -> Option<Aws> {
+    async fn configuration(&mut self, overrides: &Overrides) -> Option<Aws> {
         let aws = self.steps.take("configuration", Aws::load(overrides).await)?;
         let endpoint = aws.endpoint_override.as_ref().map(|url| format!(", endpoint {url}")).unwrap_or_default();
         self.steps.passed("configuration", &format!("region {}, profile {}{endpoint}", aws.region, aws.profile()));
         Some(aws)
     }
 
-    /// All that is behind the configuration, as far as it is passable.
-    async fn rest(&self, aws: &Aws, sessions: &Sessions) {
-        if self.credentials(aws).await.is_none() {
-            return;
-        }
-        let Some(id) = self.node(aws).await else { return };
-        self.id.replace(Some(id.clone()));
-        if let Some(push_key) = &self.connection.push_key {
-            self.key(aws, &id, push_key).await;
-        }
-        let Some(session) = self.session(sessions, &id).await else { return };
-        let session_id = session.id.clone();
-        if let Some(mut probe) = self.channel(aws, sessions, session).await {
-            if self.sshd(&mut probe).await.is_some() {
-                self.resume(sessions, &session_id).await;
-            }
-            self.ended.set(probe.end().await);
-        }
-    }
-
-    async fn credentials(&self, aws: &Aws) -> Option<()> {
+    async fn credentials(&mut self, aws: &Aws) -> Option<()> {
         self.steps.take("credentials", sign_in(aws).await)?;
         let Some(credentials) = self.steps.take("credentials", aws.credentials().await)? else {
             self.steps.skipped("credentials", "not looked for: requests are not signed");
@@ -160,7 +155,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The node's id, if that is clear: whether the node can be connected to is for StartSession to say.
-    async fn node(&self, aws: &Aws) -> Option<String> {
+    async fn node(&mut self, aws: &Aws) -> Option<String> {
         let lookup = Lookup::new(aws);
         let id = match &self.connection.node {
             Node::Alias(alias) => {
@@ -178,9 +173,9 @@ impl<'a> Walk<'a> {
             self.steps.skipped("node", "ECS tasks are not in the list of managed nodes");
             return Some(id);
         }
-        match lookup.inventory().node(&id).await {
+        match lookup.inventory.node(&id).await {
             Ok(Some(node)) => self.known_node(aws, &node),
-            Ok(None) => self.away(aws, &NotConnected::Unknown, &id),
+            Ok(None) => self.steps.failed("node", &not_connected(&id, None, &aws.region)),
             Err(error) if error.kind().is_denial() => {
                 let text = "DescribeInstanceInformation is not permitted; names and --list need it, ids do not";
                 self.steps.skipped("node", text);
@@ -190,24 +185,19 @@ impl<'a> Walk<'a> {
         Some(id)
     }
 
-    fn known_node(&self, aws: &Aws, node: &ManagedNode) {
+    fn known_node(&mut self, aws: &Aws, node: &ManagedNode) {
+        self.known = Some(node.clone());
         if node.ping == Ping::Online {
-            let seen = node.last_ping.map(|time| format!(", last seen {} ago", age(SystemTime::now(), time)));
-            let known =
-                [node.display_name(), node.address.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
-            self.steps.passed("node", &format!("{} ({known}) is online{}", node.id, seen.unwrap_or_default()));
+            let known: Vec<_> = node.display_name().into_iter().chain(node.address.as_deref()).collect();
+            let text = format!("{} ({}) is online{}", node.id, known.join(", "), last_seen(node));
+            self.steps.passed("node", &text);
         } else {
-            self.away(aws, &NotConnected::Known(Box::new(node.clone())), &node.id);
+            self.steps.failed("node", &not_connected(&node.id, Some(node), &aws.region));
         }
         self.agent(node);
     }
 
-    fn away(&self, aws: &Aws, why: &NotConnected, id: &str) {
-        let plain = Error::new(ExitStatus::Unavailable, "", "");
-        self.steps.failed("node", &why.explain(plain, id, &aws.region, SystemTime::now()));
-    }
-
-    fn agent(&self, node: &ManagedNode) {
+    fn agent(&mut self, node: &ManagedNode) {
         let Some(text) = &node.agent_version else { return self.steps.skipped("agent", "its version is not known") };
         match version(text) {
             Some(version) if version < SSH_AGENT => {
@@ -228,7 +218,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn key(&self, aws: &Aws, id: &str, PushKey { key, user }: &PushKey) {
+    async fn key(&mut self, aws: &Aws, id: &str, PushKey { key, user }: &PushKey) {
         let push = async {
             let instance = InstanceId::of(id)?;
             let key = key.read().await?;
@@ -239,42 +229,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn session(&self, sessions: &Sessions, id: &str) -> Option<Session> {
-        let request = StartRequest {
-            target: id.to_owned(),
-            document: self.connection.document.clone(),
-            parameters: self.connection.parameters.clone(),
-            reason: self.connection.reason.clone(),
-        };
-        let begun = Instant::now();
-        let session = self.steps.take("session", sessions.start(&request).await)?;
-        self.started.replace(Some(session.id.clone()));
-        self.steps.passed_in("session", &format!("{} started by {}", session.id, request.document), begun);
+    async fn session(&mut self, sessions: &Sessions, id: &str) -> Option<Session> {
+        let request = request(self.connection, id);
+        let text = |session: &Session| format!("{} started by {}", session.id, request.document);
+        let session = self.steps.timed("session", sessions.start(&request), text).await?;
+        self.started = Some((sessions.clone(), session.id.clone()));
         Some(session)
     }
 
-    async fn channel<'b>(&self, aws: &'b Aws, sessions: &Sessions, session: Session) -> Option<Probe<'b>> {
-        let begun = Instant::now();
+    async fn channel<'b>(&mut self, aws: &'b Aws, sessions: &Sessions, session: Session) -> Option<Probe<'b>> {
         let limit = self.connection.connect_timeout;
         let mut probe = Probe::new(aws, sessions, session, self.connection.port, limit);
-        self.steps.take("data channel", probe.connection(limit).await)?;
         let upgrade = if aws.signs() { "signed" } else { "unsigned" };
-        self.steps.passed_in("data channel", &format!("connected, the {upgrade} upgrade is accepted"), begun);
-        let begun = Instant::now();
-        let agent = self.steps.take("handshake", probe.handshake(limit).await)?;
-        self.steps.passed_in("handshake", &format!("complete, by agent {agent}"), begun);
+        let connected = |(): &()| format!("connected, the {upgrade} upgrade is accepted");
+        self.steps.timed("data channel", probe.connection(limit), connected).await?;
+        let complete = |agent: &String| format!("complete, by agent {agent}");
+        self.steps.timed("handshake", probe.handshake(limit), complete).await?;
+        self.was_up = true;
         Some(probe)
     }
 
-    async fn sshd(&self, probe: &mut Probe<'_>) -> Option<()> {
-        let begun = Instant::now();
-        let banner = self.steps.take("sshd", probe.banner().await)?;
-        self.steps.passed_in("sshd", &banner, begun);
-        Some(())
-    }
-
     /// Whether a connection that is lost would be resumed.
-    async fn resume(&self, sessions: &Sessions, session_id: &str) {
+    async fn resume(&mut self, sessions: &Sessions, session_id: &str) {
         match self.steps.take("resume", sessions.resume(session_id).await) {
             Some(Some(_)) => self.steps.passed("resume", "the session would survive the loss of its connection"),
             Some(None) => self.steps.skipped("resume", "the session is over already"),
@@ -282,13 +258,28 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Walks every kind of session, unless it is known that none can be had.
+    async fn live(&mut self, report: &LiveReport, goes_on: bool, signals: &mut Signals) {
+        let (Some(aws), connection) = (&self.aws, self.connection) else { return };
+        report.describe(aws, connection, self.id.as_deref(), self.known.as_ref());
+        let Some(id) = self.id.as_deref().filter(|_| goes_on) else { return };
+        // A document that is missing or not permitted says nothing of the others.
+        if !matches!(self.steps.status(), Ok(ExitStatus::Ended | ExitStatus::Denied | ExitStatus::Config))
+            && !self.was_up
+        {
+            return self.steps.skipped("live check", "not tried: see above why there is no session");
+        }
+        let is_windows = self.known.as_ref().is_some_and(|node| node.platform_type.as_deref() == Some("Windows"));
+        live(Subject { aws, connection, id, is_windows }, &mut self.steps, report.report(), signals).await;
+    }
+
     /// Ends the session on the service, whatever has become of the walk.
-    async fn end(&self, sessions: &Sessions) {
-        let Some(id) = self.started.take() else { return };
+    async fn end(&mut self) {
+        let Some((sessions, id)) = self.started.take() else { return };
         // The agent has ended it as a rule, but the permission to do it from here is needed where it cannot.
-        let ended = match timeout(tunnel::TERMINATE, sessions.terminate(&id)).await {
+        let ended = match timeout(terminate::LIMIT, sessions.terminate(&id)).await {
             Ok(ended) => ended.map_err(Error::from),
-            Err(_) if self.ended.get() => Ok(()),
+            Err(_) if self.ended => Ok(()),
             Err(_) => {
                 let hint = format!("aws ssm terminate-session --session-id {id}");
                 Err(Error::new(ExitStatus::TryAgain, "TerminateSession is not answered", hint))
@@ -298,16 +289,6 @@ impl<'a> Walk<'a> {
             self.steps.passed("end", "the session is ended");
         }
     }
-}
-
-/// A version of four numbers; what is missing is 0.
-fn version(text: &str) -> Option<[u32; 4]> {
-    let mut version = [0; 4];
-    let mut parts = text.split('.');
-    for (number, part) in version.iter_mut().zip(parts.by_ref()) {
-        *number = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(version)
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
-//! To list the managed nodes of a region on stdout: a table for people, JSON for programs.
+//! The command `--list`: the managed nodes of a region on stdout, as a table for people or as JSON for programs.
 //!
 //! No ProxyCommand is run with `--list`, so stdout is free for it.
 
 use std::{fmt::Write, time::SystemTime};
-
-use aws_smithy_types::{DateTime, date_time::Format};
-use serde::Serialize;
 
 use ssm_aws::{Aws, Filter, Inventory, List, ManagedNode};
 
@@ -98,46 +95,8 @@ fn row(node: &ManagedNode, now: SystemTime) -> [String; HEADINGS.len()] {
     ]
 }
 
-/// A node under AWS's own names.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
-    instance_id: &'a str,
-    name: Option<&'a str>,
-    computer_name: Option<&'a str>,
-    #[serde(rename = "IPAddress")]
-    ip_address: Option<&'a str>,
-    platform_type: Option<&'a str>,
-    platform_name: Option<&'a str>,
-    platform_version: Option<&'a str>,
-    agent_version: Option<&'a str>,
-    resource_type: Option<&'a str>,
-    ping_status: &'a str,
-    /// RFC 3339, UTC.
-    last_ping_date_time: Option<String>,
-}
-
-impl<'a> From<&'a ManagedNode> for Entry<'a> {
-    fn from(node: &'a ManagedNode) -> Self {
-        Self {
-            instance_id: &node.id,
-            name: node.name.as_deref(),
-            computer_name: node.computer_name.as_deref(),
-            ip_address: node.address.as_deref(),
-            platform_type: node.platform_type.as_deref(),
-            platform_name: node.platform_name.as_deref(),
-            platform_version: node.platform_version.as_deref(),
-            agent_version: node.agent_version.as_deref(),
-            resource_type: node.resource_type.as_deref(),
-            ping_status: node.ping.as_str(),
-            last_ping_date_time: node.last_ping.and_then(|time| DateTime::from(time).fmt(Format::DateTime).ok()),
-        }
-    }
-}
-
 fn json(nodes: &[ManagedNode]) -> Result<String, Error> {
-    let entries: Vec<Entry<'_>> = nodes.iter().map(Entry::from).collect();
-    let text = serde_json::to_string_pretty(&entries).map_err(|error| {
+    let text = serde_json::to_string_pretty(nodes).map_err(|error| {
         Error::new(ExitStatus::Broken, format!("the list cannot be written as JSON: {error}"), "report this as a bug")
     })?;
     Ok(escaped(&text) + "\n")

@@ -1,4 +1,4 @@
-//! To write on stdout, for the commands that no ProxyCommand is: it belongs to SSH otherwise.
+//! Output on stdout of the commands that list, check and show. When ssh has started the program, stdout belongs to SSH.
 
 use crate::{
     diagnostics::Error,

@@ -1,6 +1,6 @@
-//! A session that is only looked at: connection, handshake, the first line of sshd, and the end.
+//! The probe: a session that is only looked at, for its connection, its handshake, sshd's first line, and its end.
 //!
-//! It never connects a second time: a connection that fails or is lost is what the look was for.
+//! It never connects a second time: a connection that fails or is lost is a finding.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use tokio::time::timeout_at;
 
 use crate::diagnostics::{Error, ExitStatus, session as words, tell};
 
-/// How long sshd may take for its first line. It sends it as soon as it is connected to.
+/// How long sshd may take for its first line, which it sends as soon as a client connects.
 const BANNER: Duration = Duration::from_secs(10);
-/// How much is read until its line is found: sshd may send others before, but not a book.
+/// How many bytes are read until sshd's line is found: others may precede it, but not a book.
 const BANNER_BYTES: usize = 64 << 10;
 /// How long the agent may take to acknowledge the end.
 const END: Duration = Duration::from_secs(2);
 
-/// A session that is looked at.
+/// A session that is only looked at.
 pub(super) struct Probe<'a> {
     aws: &'a Aws,
     port: u16,
@@ -27,86 +27,75 @@ pub(super) struct Probe<'a> {
     agent: Option<String>,
     output: Vec<u8>,
     ended: bool,
-    /// Why there is nothing more to come; told after what has come is looked at.
+    /// Why nothing more comes; told after everything that has come is looked at.
     failure: Option<Error>,
 }
 
 impl<'a> Probe<'a> {
     /// A look at what is on `port`, with `limit` for the connection and the handshake each.
     pub(super) fn new(aws: &'a Aws, sessions: &Sessions, started: Started, port: u16, limit: Duration) -> Self {
-        let options = Options { connect_timeout: limit * 2, resume_timeout: Duration::ZERO, paced: true };
-        let session = Session::adopt(aws, sessions, started.id, started.stream, None, options);
+        let options = Options { connect_timeout: limit * 2, resume_timeout: Duration::ZERO, ..Options::default() };
+        let session = Session::adopt(aws, sessions, started, None, options);
         Self { aws, port, session, connected: false, agent: None, output: Vec::new(), ended: false, failure: None }
     }
 
     /// Waits for the connection.
     pub(super) async fn connection(&mut self, limit: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + limit;
-        while !self.connected {
-            if !self.turn(deadline).await? {
-                return Err(words::not_connected(limit, None));
-            }
-        }
-        Ok(())
+        let connected = self.until(limit, |probe| probe.connected.then_some(())).await?;
+        connected.ok_or_else(|| words::not_connected(limit, None, self.aws))
     }
 
     /// Waits for the handshake; gives the agent's version.
     pub(super) async fn handshake(&mut self, limit: Duration) -> Result<String, Error> {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(agent) = &self.agent {
-                return Ok(agent.clone());
-            }
-            if !self.turn(deadline).await? {
-                let hint = "look at the agent's log on the target (amazon-ssm-agent.log), and restart the agent";
-                return Err(Error::new(ExitStatus::TryAgain, "the agent does not begin or end it in time", hint));
-            }
-        }
+        self.until(limit, |probe| probe.agent.clone()).await?.ok_or_else(|| {
+            let hint = "look at the agent's log on the target (amazon-ssm-agent.log), and restart the agent";
+            Error::new(ExitStatus::TryAgain, "the agent does not begin or end it in time", hint)
+        })
     }
 
     /// Waits for the line in which sshd introduces itself.
     pub(super) async fn banner(&mut self) -> Result<String, Error> {
-        let deadline = Instant::now() + BANNER;
-        loop {
-            if let Some(banner) = banner(&self.output) {
-                return Ok(banner);
-            }
-            if self.output.len() > BANNER_BYTES || !self.turn(deadline).await? {
-                return Err(not_sshd(&self.output));
-            }
-        }
+        let enough = |probe: &Self| match banner(&probe.output) {
+            None if probe.output.len() <= BANNER_BYTES => None,
+            banner => Some(banner),
+        };
+        self.until(BANNER, enough).await?.flatten().ok_or_else(|| not_sshd(&self.output))
     }
 
     /// Ends the session by the terminate flag, and says whether the agent has acknowledged that.
     pub(super) async fn end(mut self) -> bool {
-        let deadline = Instant::now() + END;
         self.session.finish();
         // An error here is the connection's or the session's end, and there is nothing more to be had from it.
-        while !self.ended && self.turn(deadline).await.unwrap_or(false) {}
+        let ended = self.until(END, |probe| probe.ended.then_some(())).await;
         self.session.close().await;
-        self.ended
+        matches!(ended, Ok(Some(())))
     }
 
-    /// Waits for the next thing to happen and acts on it; false if the deadline comes first.
-    async fn turn(&mut self, deadline: Instant) -> Result<bool, Error> {
-        if let Some(error) = self.failure.take() {
-            return Err(error);
+    /// Acts on what happens until `found` finds what is waited for; nothing if `limit` is over first.
+    async fn until<T>(&mut self, limit: Duration, found: impl Fn(&Self) -> Option<T>) -> Result<Option<T>, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(found) = found(self) {
+                return Ok(Some(found));
+            }
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
+            match timeout_at(deadline.into(), self.session.next()).await {
+                Ok(event) => self.handle(event),
+                Err(_) => return Ok(None),
+            }
         }
-        match timeout_at(deadline.into(), self.session.next()).await {
-            Ok(event) => self.handle(event),
-            Err(_) => return Ok(false),
-        }
-        Ok(true)
     }
 
     fn handle(&mut self, event: Event) {
         let failure = match event {
             Event::Connected => return self.connected = true,
-            Event::Ready { agent_version } => return self.agent = Some(agent_version),
+            Event::Ready { agent_version, .. } => return self.agent = Some(agent_version.unwrap_or_default()),
             Event::Output(bytes) => return self.output.extend_from_slice(&bytes),
             Event::Notice(text) => return tell(&text),
             Event::Terminated => return self.ended = true,
-            Event::Writable => return,
+            Event::Writable | Event::Stderr(_) | Event::ExitStatus(_) => return,
             Event::Retrying { error, .. } => words::connect(&error, self.aws),
             Event::Lost(loss) => {
                 let message = format!("the connection is lost: {loss}");
@@ -114,30 +103,14 @@ impl<'a> Probe<'a> {
             }
             Event::PortRefused => words::port_refused(self.port, ""),
             Event::Unsupported(why) => words::unsupported(why),
-            Event::Closed(why) => match self.closed(why) {
-                Some(failure) => failure,
-                None => return self.ended = true,
-            },
+            Event::Closed(_) if self.session.channel().has_sent_flag() => return self.ended = true,
+            Event::Closed(Closed::ByService { .. }) if !self.output.is_empty() => not_sshd(&self.output),
+            Event::Closed(Closed::ByService { output }) if self.agent.is_some() => {
+                words::port_refused(self.port, &output)
+            }
+            Event::Closed(why) => words::closed(&why, self.aws),
         };
         self.failure.get_or_insert(failure);
-    }
-
-    /// Why nothing more comes; nothing if that was wanted.
-    fn closed(&self, why: Closed) -> Option<Error> {
-        Some(match why {
-            _ if self.session.channel().has_sent_flag() => return None,
-            Closed::ByService { .. } if !self.output.is_empty() => not_sshd(&self.output),
-            Closed::ByService { output } if self.agent.is_some() => words::port_refused(self.port, &output),
-            Closed::ByService { output } => words::closed_early(&output),
-            Closed::Failed(error) => words::connect(&error, self.aws),
-            Closed::Lost(loss) => words::lost(&loss),
-            Closed::WhileAway => words::over_while_away(),
-            Closed::PayloadRefused => words::payload_refused(),
-            Closed::NotConnected(error) | Closed::NotResumed(error) => {
-                let failed = error.map(|error| words::connect(&error, self.aws));
-                words::not_connected_before("the time was over", failed)
-            }
-        })
     }
 }
 
@@ -152,7 +125,7 @@ fn not_sshd(output: &[u8]) -> Error {
 }
 
 /// The first whole line of `output` in which an SSH server introduces itself.
-fn banner(output: &[u8]) -> Option<String> {
+pub(super) fn banner(output: &[u8]) -> Option<String> {
     let whole = output.get(..=output.iter().rposition(|byte| *byte == b'\n')?)?;
     let line = whole.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"SSH-"))?;
     Some(String::from_utf8_lossy(line).trim_end().to_owned())

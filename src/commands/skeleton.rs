@@ -1,4 +1,4 @@
-//! To show what `--cli-input-json` takes, and what StartSession answers: the AWS CLI's skeletons, letter for letter.
+//! The command `--generate-cli-skeleton`: the AWS CLI's skeletons of StartSession's request and answer, letter for letter.
 
 use super::print::print;
 use crate::{cli::Skeleton, diagnostics::Error};

@@ -1,6 +1,7 @@
-//! To print entries of ssh_config: for hosts that are named, for all ids, or for each node of a list.
+//! The command `--print-ssh-config`: entries of ssh_config on stdout, for the given hosts, for all ids, or for each node
+//! of a list.
 //!
-//! It writes nothing anywhere: where the entries go is up to whoever reads them.
+//! It writes no file: the reader decides where the entries go.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,11 +23,11 @@ use crate::{
 const PROGRAM: &str = "ssm-proxy";
 /// The patterns of all ids.
 const IDS: &str = "i-* mi-*";
-/// What ssh puts in for the host and the port: the host as ssh uses it, in lower case, or as it was typed. `--` and the
-/// quotes keep a host, and the names of files that it may fit as a pattern, from becoming options.
+/// The host and the port as ssh's tokens: the host as ssh uses it, in lower case, or as it was typed. `--` keeps a host
+/// from becoming an option, and the quotes keep the shell from taking a host for a pattern of file names.
 const USED: &str = "-- \"%h\" %p";
 const TYPED: &str = "-- \"%n\" %p";
-/// The name that machines report to which nobody has given one, and that everybody's own machine has.
+/// The name that a machine reports if nobody has named it. The user's own machine has this name too.
 const NOBODYS: &str = "localhost";
 /// Seconds between ssh's signs of life. The service ends sessions that are silent for 20 minutes, and routers forget
 /// silent connections after some minutes.
@@ -79,8 +80,9 @@ pub(super) fn of_nodes(region: &str, profile: Option<&str>, nodes: &[ManagedNode
     text
 }
 
-/// The names that stand for one of the nodes alone, with its id. A name is what a machine says of itself: one that looks
-/// like an id or that is another's is none, and one with dots, which may be a host's anywhere, has the region behind it.
+/// The names that stand for one node alone, each with the node's id. Machines report their names, which may be any: a name
+/// that looks like an id, or that several nodes have, is left out. A name with dots, which may be a host's anywhere, has the
+/// region behind it.
 fn names<'a>(region: &str, nodes: &'a [ManagedNode]) -> Vec<(String, &'a str)> {
     let ids: HashSet<_> = nodes.iter().map(|node| node.id.to_lowercase()).collect();
     let mut count: HashMap<String, usize> = HashMap::new();
@@ -102,7 +104,7 @@ fn head() -> String {
     format!("# Made by ssm-proxy {}. For ~/.ssh/config, or a file that it includes.\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// Whether a Host line can have it as a pattern that means itself, and nobody takes it for something else.
+/// Whether a name can stand in a Host line as a pattern that fits this name alone.
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
@@ -114,34 +116,32 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Makes entries that differ in their hosts alone.
-struct Maker {
+struct Maker<'a> {
     command: String,
-    user: Option<String>,
-    alive_count: u64,
+    entry: &'a Entry,
 }
 
-impl Maker {
-    fn new(region: Option<&str>, profile: Option<&str>, entry: &Entry) -> Self {
+impl<'a> Maker<'a> {
+    fn new(region: Option<&str>, profile: Option<&str>, entry: &'a Entry) -> Self {
         let mut words = vec![program()];
         for (flag, value) in [("--profile", profile), ("--region", region)] {
             let quoted = value.and_then(|value| Platform::HERE.quote(value));
             words.extend(quoted.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
         words.extend(entry.options.iter().cloned());
-        let alive_count = alive_count(entry.resume_timeout);
-        Self { command: words.join(" "), user: entry.user.clone(), alive_count }
+        Self { command: words.join(" "), entry }
     }
 
-    /// An entry. The key that an id is first seen with is its own: it never returns to another machine. Names do.
+    /// An entry. ssh may accept the first host key of an id, which never returns to another machine. Names do.
     fn block(&self, patterns: &str, host_name: Option<&str>, host: &str, is_id: bool) -> String {
         let mut lines: Vec<String> = host_name.iter().map(|name| format!("HostName {name}")).collect();
-        lines.extend(self.user.iter().map(|user| format!("User {user}")));
+        lines.extend(self.entry.user.iter().map(|user| format!("User {user}")));
         lines.push(format!("ProxyCommand {} {host}", self.command));
         if is_id {
             lines.push("StrictHostKeyChecking accept-new".to_owned());
         }
         lines.push(format!("ServerAliveInterval {ALIVE_SECONDS}"));
-        lines.push(format!("ServerAliveCountMax {}", self.alive_count));
+        lines.push(format!("ServerAliveCountMax {}", alive_count(self.entry.resume_timeout)));
         format!("\nHost {patterns}\n  {}\n", lines.join("\n  "))
     }
 }

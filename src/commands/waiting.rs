@@ -1,9 +1,8 @@
-//! Waiting for a node that is just starting: how long still, how often to look, and what a person sees of it.
+//! The wait for a node that is just starting: its limit, its pauses, and its line on the terminal.
 //!
-//! It must not know what is looked at.
+//! It must not know what is waited for.
 
 use std::{
-    cell::Cell,
     io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
@@ -24,38 +23,25 @@ pub(super) struct Waiting<'a> {
     host: &'a str,
     started: Instant,
     limit: Duration,
-    backoff: Cell<Backoff>,
-    progress: Cell<Progress>,
+    backoff: Backoff,
+    /// Whether there is a line on the terminal, to be wiped.
+    shown: bool,
     hurry: &'a Notify,
-}
-
-/// The line on the terminal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
-    /// Nobody would see it.
-    Unseen,
-    /// Not shown yet.
-    Blank,
-    /// Shown, to be wiped.
-    Shown,
 }
 
 impl<'a> Waiting<'a> {
     /// A wait of at most `limit` from now on, which ends early when `hurry` says so.
     pub(super) fn new(host: &'a str, limit: Duration, hurry: &'a Notify) -> Self {
-        let progress = if io::stderr().is_terminal() { Progress::Blank } else { Progress::Unseen };
-        let backoff = Cell::new(Backoff::new(PAUSE_MIN, PAUSE_MAX));
-        Self { host, started: Instant::now(), limit, backoff, progress: Cell::new(progress), hurry }
+        let backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+        Self { host, started: Instant::now(), limit, backoff, shown: false, hurry }
     }
 
-    /// Pauses before the next look, or says that it is in vain.
-    pub(super) async fn pause(&self) -> bool {
+    /// Pauses before the next look; false if that would be in vain.
+    pub(super) async fn pause(&mut self) -> bool {
         let waited = self.started.elapsed();
         let Some(left) = self.limit.checked_sub(waited).filter(|left| !left.is_zero()) else { return false };
         self.show(waited);
-        let mut backoff = self.backoff.get();
-        let pause = backoff.pause(1.0);
-        self.backoff.set(backoff);
+        let pause = self.backoff.pause(1.0);
         tracing::info!(?pause, ?left, "waiting for the node");
         tokio::select! {
             () = tokio::time::sleep(pause.min(left)) => true,
@@ -63,20 +49,20 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    fn show(&self, waited: Duration) {
-        if self.progress.get() == Progress::Unseen {
-            return;
+    fn show(&mut self, waited: Duration) {
+        let mut stderr = io::stderr().lock();
+        if stderr.is_terminal() {
+            let (host, waited, limit) = (printable(self.host), waited.as_secs(), self.limit.as_secs());
+            // A terminal that is gone shows nothing.
+            let _ = write!(stderr, "\r\x1b[Kssm-proxy: {host}: not connected yet, {waited} of {limit} s");
+            self.shown = true;
         }
-        let (host, waited, limit) = (printable(self.host), waited.as_secs(), self.limit.as_secs());
-        // A terminal that is gone shows nothing.
-        let _ = write!(io::stderr().lock(), "\r\x1b[Kssm-proxy: {host}: not connected yet, {waited} of {limit} s");
-        self.progress.set(Progress::Shown);
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.progress.get() == Progress::Shown {
+        if self.shown {
             // A terminal that is gone needs no wiping.
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }

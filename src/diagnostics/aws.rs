@@ -1,9 +1,9 @@
-//! The words for settings that make no sense, and for calls that AWS does not answer as they should be.
+//! The words for settings that make no sense, and for calls of AWS's API that fail.
 
-use ssm_aws::{ApiError, ApiFailure, Call, LoadError, NotAnInstance, Reason, Refusal};
+use ssm_aws::{ApiError, ApiFailure, Call, Denial, LoadError, NotAnInstance, Reason, Refusal};
 
 use super::credentials::{half_key_pair, renewal, sign_in};
-use super::denial::{Denial, OWN_SESSIONS};
+use super::denial::{OWN_SESSIONS, cure};
 use super::dial::dial;
 use super::error::{Error, ExitStatus};
 use super::setting::origin;
@@ -11,28 +11,29 @@ use super::setting::origin;
 /// How many profiles a hint names.
 const PROFILES_NAMED: usize = 8;
 
-/// What is wrong with the settings, and what to do about it.
-pub fn load(error: &LoadError) -> Error {
-    let config = |hint: String| Error::new(ExitStatus::Config, error.to_string(), hint);
-    match error {
-        LoadError::ProfileFiles { file, .. } => {
-            config(format!("correct {file}, or point AWS_CONFIG_FILE at another file"))
-        }
-        LoadError::NoSuchProfile { name, known, file } => config(no_such_profile(name, known, file)),
-        LoadError::NoRegion { profile, file } => {
-            let section = match profile.as_str() {
-                "default" => "[default]".to_owned(),
-                name => format!("[profile {name}]"),
-            };
-            config(format!("give --region, set AWS_REGION, or write region = … under {section} in {file}"))
-        }
-        LoadError::NotARegion(_) => config("give a region such as --region eu-west-1".to_owned()),
-        LoadError::NotAUrl(from) => Error::new(
-            ExitStatus::Config,
-            format!("{} is no http or https URL with a host", origin(&from.to_string())),
-            "give a URL such as https://ssm.eu-west-1.amazonaws.com",
-        ),
-        LoadError::HalfKeyPair(half) => half_key_pair(half),
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        let hint = match &error {
+            LoadError::ProfileFiles { file, .. } => {
+                format!("correct {file}, or point AWS_CONFIG_FILE at another file")
+            }
+            LoadError::NoSuchProfile { name, known, file } => no_such_profile(name, known, file),
+            LoadError::NoRegion { profile, file } => {
+                let section = match profile.as_str() {
+                    "default" => "[default]".to_owned(),
+                    name => format!("[profile {name}]"),
+                };
+                format!("give --region, set AWS_REGION, or write region = … under {section} in {file}")
+            }
+            LoadError::NotARegion(_) => "give a region such as --region eu-west-1".to_owned(),
+            LoadError::NotAUrl(from) => {
+                let message = format!("{} is no http or https URL with a host", origin(&from.to_string()));
+                let hint = "give a URL such as https://ssm.eu-west-1.amazonaws.com";
+                return Self::new(ExitStatus::Config, message, hint);
+            }
+            LoadError::HalfKeyPair(half) => return half_key_pair(half),
+        };
+        Self::new(ExitStatus::Config, error.to_string(), hint)
     }
 }
 
@@ -54,35 +55,38 @@ fn no_such_profile(name: &str, known: &[String], file: &str) -> String {
 }
 
 /// What failed, and what to do about it.
-pub fn api(error: &ApiError) -> Error {
-    let say = |status, hint: &str| Error::new(status, error.to_string(), hint);
-    match &*error.failure {
-        ApiFailure::SignIn(error) => sign_in(error),
-        ApiFailure::Dial(error) => dial(error),
-        ApiFailure::Unreachable(_) => say(
-            ExitStatus::TryAgain,
+pub(super) fn api(error: &ApiError) -> Error {
+    use ExitStatus::{Config, TryAgain};
+    let (status, hint) = match &*error.failure {
+        ApiFailure::SignIn(error) => return sign_in(error),
+        ApiFailure::Dial(error) => return dial(error),
+        ApiFailure::Refused(refusal) => return refused(error, refusal),
+        ApiFailure::Unreachable(_) => (
+            TryAgain,
             "try again in a moment; check --endpoint-url if there is one: http:// or https://, host and port",
         ),
-        ApiFailure::NoAnswer => say(ExitStatus::TryAgain, "try again; behind a proxy, set HTTPS_PROXY"),
-        ApiFailure::Broken(_) => say(ExitStatus::TryAgain, "try again"),
+        ApiFailure::NoAnswer => (TryAgain, "try again; behind a proxy, set HTTPS_PROXY"),
+        ApiFailure::Broken(_) => (TryAgain, "try again"),
         ApiFailure::Incomplete { .. } => {
-            say(ExitStatus::TryAgain, "try again; with --endpoint-url, check that it is Session Manager's")
+            (TryAgain, "try again; with --endpoint-url, check that it is Session Manager's")
         }
+        ApiFailure::KeyLength { .. } => (Config, "check AWS_ENDPOINT_URL_KMS and AWS_ENDPOINT_URL"),
         ApiFailure::Late { .. } => {
-            say(ExitStatus::TryAgain, "try again in a moment; an instance id in place of a name needs no look-up")
+            (TryAgain, "try again in a moment; an instance id in place of a name needs no look-up")
         }
-        ApiFailure::Endless { .. } => say(ExitStatus::TryAgain, "try again; check --endpoint-url"),
-        ApiFailure::Unsendable(_) => say(ExitStatus::Config, "check --region and --endpoint-url"),
-        ApiFailure::Refused(refusal) => refused(error, refusal),
-    }
+        ApiFailure::Endless { .. } => (TryAgain, "try again; check --endpoint-url"),
+        ApiFailure::Unsendable(_) => (Config, "check --region and --endpoint-url"),
+    };
+    Error::new(status, error.to_string(), hint)
 }
 
 fn refused(error: &ApiError, refusal: &Refusal) -> Error {
     use ExitStatus::{Config, Denied, NoTarget, TryAgain, Unavailable};
     let ApiError { call, region, .. } = error;
-    let (status, hint) = match refusal.reason {
+    let say = |status, hint: &str| Error::new(status, error.to_string(), hint);
+    match refusal.reason {
         Reason::Throttled => {
-            (TryAgain, "try again in a moment; ssh's ControlMaster lets many connections share one session".to_owned())
+            say(TryAgain, "try again in a moment; ssh's ControlMaster lets many connections share one session")
         }
         Reason::NotConnected => {
             let online = format!("aws ssm describe-instance-information --region {region}");
@@ -90,24 +94,27 @@ fn refused(error: &ApiError, refusal: &Refusal) -> Error {
                 "check that it runs, that its SSM Agent is online ({online}), and that account and region are the right \
                  ones"
             );
-            (Unavailable, hint)
+            say(Unavailable, &hint)
         }
-        Reason::NotRunning => (Unavailable, "start it, and try again".to_owned()),
-        Reason::NotFound => (NoTarget, "check the id, --region and --profile".to_owned()),
-        Reason::Expired | Reason::NotAccepted | Reason::Unsigned => (Denied, renewal(&refusal.login)),
+        Reason::NotRunning => say(Unavailable, "start it, and try again"),
+        Reason::NotFound if matches!(call, Call::GenerateDataKey { .. }) => {
+            say(Config, "check the KMS key of the Session Manager preferences: it has to be in the session's region")
+        }
+        Reason::NotFound => say(NoTarget, "check the id, --region and --profile"),
+        Reason::Expired | Reason::NotAccepted | Reason::Unsigned => say(Denied, &renewal(&refusal.login)),
         Reason::WrongTime => {
-            (Denied, "set this machine's clock, which may be at most 5 minutes off: date -u shows it".to_owned())
+            say(Denied, "set this machine's clock, which may be at most 5 minutes off: date -u shows it")
         }
-        Reason::NotPermitted => (Denied, permission(call, &refusal.message)),
-        Reason::Document => (Config, "check --document-name; AWS-StartSSHSession exists in every account".to_owned()),
-        Reason::Failing => (TryAgain, "try again in a moment".to_owned()),
-        Reason::ProxyPassword => (Denied, "put them into HTTPS_PROXY: http://NAME:PASSWORD@HOST:PORT".to_owned()),
+        Reason::NotPermitted => say(Denied, &permission(call, &refusal.message)),
+        Reason::Document => say(Config, "check --document-name; AWS-StartSSHSession exists in every account"),
+        Reason::KeyUnusable => say(Config, "check in KMS that the key is enabled, symmetric and for encryption"),
+        Reason::Failing => say(TryAgain, "try again in a moment"),
+        Reason::ProxyPassword => say(Denied, "put them into HTTPS_PROXY: http://NAME:PASSWORD@HOST:PORT"),
         Reason::Stranger => {
-            (TryAgain, "check --endpoint-url and HTTPS_PROXY; a login page of the network may be in between".to_owned())
+            say(TryAgain, "check --endpoint-url and HTTPS_PROXY; a login page of the network may be in between")
         }
-        Reason::Other => (Config, flags(call).to_owned()),
-    };
-    Error::new(status, error.to_string(), hint)
+        Reason::Other => say(Config, flags(call)),
+    }
 }
 
 /// What helps when the call is denied with these words.
@@ -120,17 +127,20 @@ fn permission(call: &Call, said: &str) -> String {
                 Some(arn) if arn.contains("instance/") => format!("the node, {arn}"),
                 _ => format!("the node and on document/{document}"),
             };
-            denial.cure("ssm:StartSession", &on)
+            cure(&denial, "ssm:StartSession", &on)
         }
-        Call::ResumeSession | Call::TerminateSession => denial.cure(&format!("ssm:{}", call.operation()), OWN_SESSIONS),
+        Call::ResumeSession | Call::TerminateSession => {
+            cure(&denial, &format!("ssm:{}", call.operation()), OWN_SESSIONS)
+        }
         Call::DescribeInstanceInformation => {
-            let cure = denial.cure("ssm:DescribeInstanceInformation", "*");
+            let cure = cure(&denial, "ssm:DescribeInstanceInformation", "*");
             format!("{cure}; an instance id in place of a name needs no look-up")
         }
         Call::SendSshPublicKey { user } => {
             let on = format!("the instance, for ec2:osuser {user}");
-            denial.cure("ec2-instance-connect:SendSSHPublicKey", &on)
+            cure(&denial, "ec2-instance-connect:SendSSHPublicKey", &on)
         }
+        Call::GenerateDataKey { key_id } => cure(&denial, call.action(), &format!("the KMS key {key_id}")),
     }
 }
 
@@ -141,12 +151,7 @@ fn flags(call: &Call) -> &'static str {
         Call::ResumeSession | Call::TerminateSession => "check --endpoint-url",
         Call::DescribeInstanceInformation => "check HOST, --tag and --endpoint-url",
         Call::SendSshPublicKey { .. } => "check --push-key and --user; the key must be ed25519 or RSA",
-    }
-}
-
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Self {
-        load(&error)
+        Call::GenerateDataKey { .. } => "check the KMS key of the Session Manager preferences",
     }
 }
 
@@ -260,7 +265,7 @@ mod tests {
     fn no_region_says_where_to_put_one() {
         for (profile, section) in [("default", "[default]"), ("prod", "[profile prod]")] {
             let file = "/home/me/.aws/config".to_owned();
-            let error = load(&LoadError::NoRegion { profile: profile.to_owned(), file });
+            let error = Error::from(LoadError::NoRegion { profile: profile.to_owned(), file });
             assert_eq!((error.status, error.message.as_str()), (ExitStatus::Config, "no AWS region is set"));
             let hint = "give --region, set AWS_REGION, or write region = … under SECTION in /home/me/.aws/config";
             assert_eq!(error.hint, hint.replace("SECTION", section));
@@ -271,7 +276,7 @@ mod tests {
     fn an_unknown_profile_is_answered_with_the_known_ones() {
         let say = |name: &str, known: &[String]| {
             let (name, known, file) = (name.to_owned(), known.to_vec(), "/home/me/.aws/config".to_owned());
-            load(&LoadError::NoSuchProfile { name, known, file })
+            Error::from(LoadError::NoSuchProfile { name, known, file })
         };
         let known = ["default", "prod", "staging"].map(str::to_owned);
         let error = say("prdo", &known);
@@ -295,7 +300,7 @@ mod tests {
             (Origin::Override("ssmmessages_endpoint_url"), "--ssmmessages-endpoint-url"),
             (Origin::Variable("AWS_ENDPOINT_URL_SSM"), "AWS_ENDPOINT_URL_SSM"),
         ] {
-            let error = load(&LoadError::NotAUrl(from));
+            let error = Error::from(LoadError::NotAUrl(from));
             assert_eq!(error.message, format!("{named} is no http or https URL with a host"));
         }
     }

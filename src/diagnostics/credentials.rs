@@ -5,58 +5,62 @@ use ssm_aws::{ChainError, ErrorKind, HalfKeyPair, Login, SignInError};
 use super::error::{Error, ExitStatus};
 
 /// What failed, and what to do about it.
-pub fn sign_in(error: &SignInError) -> Error {
+pub(super) fn sign_in(error: &SignInError) -> Error {
     let status = match error.kind() {
         ErrorKind::Lasting => ExitStatus::Config,
         ErrorKind::Passing => ExitStatus::TryAgain,
         _ => ExitStatus::Denied,
     };
-    let say = |hint: String| Error::new(status, error.to_string(), hint);
-    match error {
-        SignInError::Chain(error) => say(chain(error)),
-        SignInError::HalfKeyPair(half) => half_key_pair(half),
-        SignInError::Unreachable(_) => say("check the network; behind a proxy, set HTTPS_PROXY".to_owned()),
-        SignInError::ContainerUnreachable { setting, .. } => {
-            say(format!("check {setting}, and whether its server runs"))
-        }
-        SignInError::MetadataUnreachable(_) => {
-            say("credential_source = Ec2InstanceMetadata needs an EC2 instance that has its metadata service on"
-                .to_owned())
-        }
-        SignInError::Nothing { login, .. } | SignInError::Late { login, .. } | SignInError::Refused { login, .. } => {
-            say(renewal(login))
-        }
-        SignInError::NoSource { .. } => say("check source_profile and credential_source of the profile".to_owned()),
-        SignInError::SsoRole { profile, .. } => {
-            say(format!("check sso_role_name and sso_account_id of profile {profile}"))
-        }
-        SignInError::SsoLogin { profile, .. } => say(renewal(&Login::Sso(profile.clone()))),
-        SignInError::Process { profile, .. } => {
-            say(format!("run the credential_process of profile {profile} in a terminal"))
-        }
-        SignInError::AssumeRole { .. } => {
-            say("IAM must allow sts:AssumeRole on the role, and the role's trust policy must allow you".to_owned())
-        }
-        SignInError::MfaRefused { .. } => say("wait for the next code, then connect again: each works once".to_owned()),
-        SignInError::MfaNone { .. } => say("connect again, and type the code".to_owned()),
-        SignInError::MfaNotDigits { .. } => say("connect again, and type the code as the device shows it".to_owned()),
+    let message = match error {
         SignInError::MfaLater { profile } => {
-            let message = format!("profile {profile} wants an MFA code again, and the terminal is in use");
-            let hint = format!(
-                "{} in another terminal asks for it; a longer duration_seconds puts that off",
-                caller_identity(profile)
-            );
-            Error::new(status, message, hint)
+            format!("profile {profile} wants an MFA code again, and the terminal is in use")
         }
         SignInError::MfaNobody { profile, serial } => {
-            let message = format!("profile {profile} wants an MFA code ({serial}), and there is no terminal to ask on");
-            let hint = format!(
-                "{} in a terminal first: the credentials that it caches serve here too",
-                caller_identity(profile)
-            );
-            Error::new(status, message, hint)
+            format!("profile {profile} wants an MFA code ({serial}), and there is no terminal to ask on")
         }
-    }
+        error => error.to_string(),
+    };
+    Error::new(status, message, hint(error))
+}
+
+fn hint(error: &SignInError) -> String {
+    let hint = match error {
+        SignInError::Chain(error) => return chain(error),
+        SignInError::HalfKeyPair(half) => return half_key_pair(half).hint,
+        SignInError::Unreachable(_) => "check the network; behind a proxy, set HTTPS_PROXY",
+        SignInError::ContainerUnreachable { setting, .. } => {
+            return format!("check {setting}, and whether its server runs");
+        }
+        SignInError::MetadataUnreachable(_) => {
+            "credential_source = Ec2InstanceMetadata needs an EC2 instance that has its metadata service on"
+        }
+        SignInError::Nothing { login, .. } | SignInError::Late { login, .. } | SignInError::Refused { login, .. } => {
+            return renewal(login);
+        }
+        SignInError::NoSource { .. } => "check source_profile and credential_source of the profile",
+        SignInError::SsoRole { profile, .. } => {
+            return format!("check sso_role_name and sso_account_id of profile {profile}");
+        }
+        SignInError::SsoLogin { profile, .. } => return renewal(&Login::Sso(profile.clone())),
+        SignInError::Process { profile, .. } => {
+            return format!("run the credential_process of profile {profile} in a terminal");
+        }
+        SignInError::AssumeRole { .. } => {
+            "IAM must allow sts:AssumeRole on the role, and the role's trust policy must allow you"
+        }
+        SignInError::MfaRefused { .. } => "wait for the next code, then connect again: each works once",
+        SignInError::MfaNone { .. } => "connect again, and type the code",
+        SignInError::MfaNotDigits { .. } => "connect again, and type the code as the device shows it",
+        SignInError::MfaLater { profile } => {
+            let command = caller_identity(profile);
+            return format!("{command} in another terminal asks for it; a longer duration_seconds puts that off");
+        }
+        SignInError::MfaNobody { profile, .. } => {
+            let command = caller_identity(profile);
+            return format!("{command} in a terminal first: the credentials that it caches serve here too");
+        }
+    };
+    hint.to_owned()
 }
 
 /// What is wrong with a key pair, and what to do about it.
@@ -70,7 +74,7 @@ pub(super) fn half_key_pair(half: &HalfKeyPair) -> Error {
 }
 
 /// What makes credentials good again.
-pub fn renewal(login: &Login) -> String {
+pub(super) fn renewal(login: &Login) -> String {
     match login {
         Login::Unsigned => "leave --no-sign-request out: AWS takes signed requests alone".to_owned(),
         Login::Environment => {

@@ -1,15 +1,15 @@
 //! The words for a host that cannot be connected to.
 
-use ssm_net::{DialError, Failure, TrustError, Via, authority};
+use ssm_net::{DialError, DialFailure, TrustError, Via, authority};
 
 use super::error::{Error, ExitStatus};
 use super::setting::origin;
 
 /// What failed, and what to do about it.
-pub fn dial(error: &DialError) -> Error {
+pub(super) fn dial(error: &DialError) -> Error {
     let status = match error.failure {
-        Failure::Trust(_) => ExitStatus::Config,
-        Failure::ProxyPassword { .. } => ExitStatus::Denied,
+        DialFailure::Trust(_) => ExitStatus::Config,
+        DialFailure::ProxyPassword { .. } => ExitStatus::Denied,
         // A network's login page answers in the host's place until somebody has logged in.
         _ => ExitStatus::TryAgain,
     };
@@ -18,19 +18,19 @@ pub fn dial(error: &DialError) -> Error {
 
 fn hint(error: &DialError) -> String {
     let hint = match &error.failure {
-        Failure::Trust(error) => return trust(error),
-        Failure::Untrusted(_) => {
+        DialFailure::Trust(error) => return trust(error),
+        DialFailure::Untrusted(_) => {
             "if your network inspects TLS, name a PEM file with its CA certificate by --ca-bundle or AWS_CA_BUNDLE"
         }
-        Failure::WrongName(_) => {
+        DialFailure::WrongName(_) => {
             "check --endpoint-url and the network's DNS: whoever answers there is not the host that was asked for"
         }
-        Failure::NotNow(_) => "check this machine's clock (date -u)",
+        DialFailure::NotNow(_) => "check this machine's clock (date -u)",
         failure => match &error.via {
             Some(via) => return proxy(error, via),
             None => match failure {
-                Failure::NoAddress(_) => "check the region and the network's DNS; behind a proxy, set HTTPS_PROXY",
-                Failure::NoTls => "check --endpoint-url, its port, and whether it should begin with http://",
+                DialFailure::NoAddress(_) => "check the region and the network's DNS; behind a proxy, set HTTPS_PROXY",
+                DialFailure::NoTls => "check --endpoint-url, its port, and whether it should begin with http://",
                 _ => "check the network and the region; behind a proxy, set HTTPS_PROXY",
             },
         },
@@ -53,15 +53,15 @@ fn trust(error: &TrustError) -> String {
 fn proxy(error: &DialError, via: &Via) -> String {
     let Via { scheme, setting, target } = via;
     match &error.failure {
-        Failure::ProxyPassword { given: false } => {
+        DialFailure::ProxyPassword { given: false } => {
             let at = authority(&error.host, error.port);
             format!("write name and password into {setting}: {scheme}://NAME:PASSWORD@{at}")
         }
-        Failure::ProxyPassword { given: true } => {
+        DialFailure::ProxyPassword { given: true } => {
             format!("correct name and password in {setting}; write @ as %40, : as %3A, / as %2F and % as %25 there")
         }
-        Failure::Proxy(_) => format!("have the proxy allow {target}, or name the host in NO_PROXY to go around it"),
-        Failure::NoTls => format!("check {setting}: perhaps it should begin with http://"),
+        DialFailure::Proxy(_) => format!("have the proxy allow {target}, or name the host in NO_PROXY to go around it"),
+        DialFailure::NoTls => format!("check {setting}: perhaps it should begin with http://"),
         _ => format!("check {setting}, which names this proxy; hosts in NO_PROXY are reached without it"),
     }
 }

@@ -1,7 +1,7 @@
 //! The error log: a file for what the user is told while stderr is `/dev/null` and nobody can see it.
 //!
-//! That is how ssh starts its ProxyCommand where `ControlPersist` is on, unless it has `-v`: the process outlives the
-//! command that it was started for, and is to leave its terminal alone.
+//! ssh starts its ProxyCommand so where `ControlPersist` is on, unless it has `-v`: the process outlives the command that it
+//! was started for, and is to leave the terminal alone.
 
 #[cfg(unix)]
 use std::io;

@@ -1,36 +1,34 @@
-//! The words for a stream that cannot be opened.
+//! The words for a message gateway whose stream cannot be opened.
 
 use http::StatusCode;
+use ssm_aws::Denial;
 use ssm_gateway::{Error as GatewayError, UrlError};
 
-use super::denial::{Denial, OWN_SESSIONS};
+use super::denial::{OWN_SESSIONS, cure};
 use super::dial::dial;
 use super::error::{Error, ExitStatus};
 
 /// What failed, and what to do about it.
-pub fn gateway(error: &GatewayError) -> Error {
-    match error {
-        GatewayError::Dial(error) => dial(error),
-        GatewayError::NoWebSocket { .. } => Error::new(
-            ExitStatus::TryAgain,
-            error.to_string(),
-            "try again; a proxy that breaks WebSockets gives this too",
-        ),
+pub(super) fn gateway(error: &GatewayError) -> Error {
+    let (status, hint) = match error {
+        GatewayError::Dial(error) => return dial(error),
+        GatewayError::Url(error) => return stream_url(error),
+        GatewayError::NoWebSocket { .. } => {
+            (ExitStatus::TryAgain, "try again; a proxy that breaks WebSockets gives this too")
+        }
         GatewayError::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, said, .. } => {
-            let hint = Denial::read(said).cure("ssmmessages:OpenDataChannel", OWN_SESSIONS);
+            let hint = cure(&Denial::read(said), "ssmmessages:OpenDataChannel", OWN_SESSIONS);
             let what = if said.is_empty() { error.to_string() } else { format!("{error} ({said})") };
-            Error::new(ExitStatus::Denied, what, hint)
+            return Error::new(ExitStatus::Denied, what, hint);
         }
-        GatewayError::Refused { .. } => Error::new(
-            ExitStatus::TryAgain,
-            error.to_string(),
-            "try again in a moment; a proxy that does not let WebSockets through gives this too",
-        ),
+        GatewayError::Refused { .. } => {
+            (ExitStatus::TryAgain, "try again in a moment; a proxy that does not let WebSockets through gives this too")
+        }
         GatewayError::Unsignable { .. } => {
-            Error::new(ExitStatus::Denied, error.to_string(), "check the credentials' spelling: `aws configure list`")
+            (ExitStatus::Denied, "check the credentials' spelling: `aws configure list`")
         }
-        GatewayError::Url(error) => stream_url(error),
-    }
+    };
+    Error::new(status, error.to_string(), hint)
 }
 
 fn stream_url(error: &UrlError) -> Error {

@@ -1,4 +1,4 @@
-//! Figures as people read them: times and amounts, rounded to what matters.
+//! Human-readable sizes and times, rounded to what matters.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -27,21 +27,16 @@ pub struct Bytes(pub f64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut amount = self.0;
-        if amount < 999.5 {
-            return write!(f, "{amount:.0} bytes");
-        }
-        let mut unit = "";
-        for next in ["kB", "MB", "GB", "TB"] {
-            amount /= 1e3;
-            unit = next;
+        let (mut amount, mut unit) = (self.0, "bytes");
+        for larger in ["kB", "MB", "GB", "TB"] {
             if amount < 999.5 {
                 break;
             }
+            (amount, unit) = (amount / 1e3, larger);
         }
-        match amount < 9.95 {
-            true => write!(f, "{amount:.1} {unit}"),
-            false => write!(f, "{amount:.0} {unit}"),
+        match unit == "bytes" || amount >= 9.95 {
+            true => write!(f, "{amount:.0} {unit}"),
+            false => write!(f, "{amount:.1} {unit}"),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What a user can be told: one line that says what failed, one that says what to do next, and an exit status.
+//! Diagnostics: every sentence that a user reads. A failure has one line that says what failed, one that says what to do
+//! next, and an exit status.
 //!
 //! Every failure of the product ends as one of these; nothing but `main` prints them. Typed errors of the crates come
 //! in, words go out.
 
 mod aws;
 mod credentials;
-pub(crate) mod denial;
+mod denial;
 mod dial;
 mod error;
 pub mod error_log;
@@ -18,13 +19,9 @@ pub mod session;
 mod setting;
 mod tell;
 
-pub use aws::{api, load};
-pub use credentials::{renewal, sign_in};
-pub use dial::dial;
 pub use error::{Error, ExitStatus};
-pub use gateway::gateway;
 pub use node::self_reported;
-pub use not_connected::NotConnected;
+pub use not_connected::{last_seen, not_connected, not_connected_unexplained};
 pub(crate) use printable::is_shown;
 pub use printable::printable;
-pub use tell::{TOLD, tell, tell_failure};
+pub use tell::{Lines, TOLD, set_raw_terminal, shown_on_terminal, tell, tell_failure};

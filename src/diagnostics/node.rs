@@ -42,8 +42,7 @@ fn similar(name: &str, seen: &[ManagedNode]) -> Vec<String> {
     let mut names: Vec<(f64, &str, &str)> = seen
         .iter()
         .flat_map(|node| {
-            let host = node.computer_name.as_deref().and_then(|computer| computer.split('.').next());
-            let names = [node.name.as_deref(), node.computer_name.as_deref(), host];
+            let names = [node.name.as_deref(), node.computer_name.as_deref(), node.host_name()];
             // The likest of its names stands for the node.
             let best = names.into_iter().flatten().map(|name| (likeness(name), name));
             best.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(likeness, name)| (likeness, name, node.id.as_str()))
@@ -54,8 +53,8 @@ fn similar(name: &str, seen: &[ManagedNode]) -> Vec<String> {
     names.into_iter().take(NAMES_OFFERED).map(|(_, name, id)| format!("{name} ({id})")).collect()
 }
 
-/// What the user should know of a node that was found by a name that it gives itself, its `computer name` or `address`:
-/// any machine of the account can say the same.
+/// A warning about a node that was found by a name that it reports itself, its `computer name` or `address`: any machine
+/// of the account can report the same.
 pub fn self_reported(id: &str, name: &str) -> String {
     format!("{id}, by the {name} that it reports; an id or a Name tag would be certain")
 }

@@ -1,12 +1,12 @@
-//! Text of others, made safe to show.
+//! Printable text: what services, agents and nodes say, made safe for a terminal.
 
-/// `text` with what changes a line without being seen in it replaced by U+FFFD: control characters, line ends included,
-/// and those that make a terminal show a text in another order than it has.
+/// Replaces each character that changes a line without being seen by U+FFFD: control characters, line ends included, and
+/// those that make a terminal show a text in another order than it has.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-/// Whether a character is what it is seen as, and changes nothing else of a line.
+/// Whether a character changes nothing of a line but its own place.
 pub(crate) fn is_shown(c: char) -> bool {
     c == '\t' || !(c.is_control() || is_reordering(c))
 }

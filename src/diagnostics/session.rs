@@ -3,13 +3,15 @@
 //! The text of `channel_closed` is the service's or the agent's own. It is empty when sshd has closed its connection, when
 //! the agent has crashed and when somebody has terminated the session alike.
 
+use std::io;
 use std::time::Duration;
 
-use ssm_aws::Aws;
-use ssm_session::{ConnectError, Loss};
+use ssm_aws::{Aws, Denial};
+use ssm_session::{Closed, ConnectError};
 
 use super::aws::api;
 use super::credentials::{renewal, sign_in};
+use super::denial::cure;
 use super::error::{Error, ExitStatus};
 use super::gateway::gateway;
 
@@ -20,14 +22,34 @@ const FAILURE: &str = "----------ERROR-------";
 /// The word by which the service's text for its idle limit is known: "Your session timed out due to inactivity and has been
 /// terminated."
 const IDLE: &str = "inactivity";
+/// What the agent says when KMS does not decrypt a session's data key for it; KMS's own words follow.
+const NOT_DECRYPTED: &str = "Error when decrypting data key";
 
-/// Closed before the handshake was complete.
+/// The session was closed before the handshake was complete.
 pub fn closed_early(output: &str) -> Error {
     let what = format!("the session was closed before it was established{}", detail(output));
-    Error::new(ExitStatus::Unavailable, what, "look at the agent's log on the target: amazon-ssm-agent.log")
+    let hint = match output.split_once(NOT_DECRYPTED) {
+        Some((_, kms)) if kms.contains("AccessDenied") => {
+            return Error::new(ExitStatus::Denied, what, not_decrypted(kms));
+        }
+        Some(_) => {
+            "the node has KMS decrypt the session's key, and KMS did not: check the way from the node to KMS, and that the \
+             key of the Session Manager preferences is enabled"
+        }
+        None => "look at the agent's log on the target: amazon-ssm-agent.log",
+    };
+    Error::new(ExitStatus::Unavailable, what, hint)
 }
 
-/// Closed after the handshake and before a single byte: the port refused, or the agent failed while connecting to it.
+/// The node's own role, not the user's, has to be allowed to decrypt the session's key.
+fn not_decrypted(kms: &str) -> String {
+    let denial = Denial::read(kms);
+    let key = denial.resource.unwrap_or("the KMS key of the Session Manager preferences");
+    format!("for the node's own role, not for yours: {}", cure(&denial, "kms:Decrypt", key))
+}
+
+/// The session was closed after the handshake and before a single byte: the port refused, or the agent failed while it
+/// connected to the port.
 pub fn port_refused(port: u16, output: &str) -> Error {
     let what = format!("the target's port refused the connection{}", detail(output));
     let hint = match port {
@@ -40,10 +62,10 @@ pub fn port_refused(port: u16, output: &str) -> Error {
     Error::new(ExitStatus::Unavailable, what, hint)
 }
 
-/// Closed while it was in use. Without a text that is how the far side's own end looks, and is taken for it.
+/// The session was closed while it was in use. Without a text, the far side is taken to have ended it, which looks the same.
 ///
 /// # Errors
-/// If the text says that it was another's doing.
+/// If the text says that somebody else has ended it.
 pub fn closed_in_use(output: &str) -> Result<(), Error> {
     let text = detail(output);
     let (what, hint) = match output {
@@ -62,6 +84,97 @@ pub fn closed_in_use(output: &str) -> Result<(), Error> {
         ),
     };
     Err(Error::new(ExitStatus::Broken, format!("{what}{text}"), hint))
+}
+
+/// The same of a session with a shell or a command.
+///
+/// # Errors
+/// If the text says that it was another's doing.
+pub fn closed_program(output: &str) -> Result<(), Error> {
+    let hint =
+        "start another session; the limit is the idle session timeout of the account's Session Manager preferences";
+    closed_in_use(output)
+        .map_err(|error| if output.contains(IDLE) { Error { hint: hint.to_owned(), ..error } } else { error })
+}
+
+/// What cures a destination that a node cannot connect to.
+pub const UNREACHABLE: &str = "check that something listens there, that the security groups let the node in, and that the \
+    agent does not deny the address (link-local, VPC resolver)";
+
+/// What the agent says of a destination to which it forwards nothing.
+const FORBIDDEN: &str = "is forbidden";
+
+/// The session of a forward was ended.
+pub fn forward_ended(output: &str) -> Error {
+    let why = match detail(output) {
+        text if text.is_empty() => "the session was ended".to_owned(),
+        text => format!("the session was ended{text}"),
+    };
+    let hint = match output {
+        denied if denied.contains(FORBIDDEN) => "the agent denies this address to all forwards: name another",
+        _ => "see that the agent runs on the node, and connect again",
+    };
+    Error::new(ExitStatus::Unavailable, why, hint)
+}
+
+/// All sessions of a bond were closed, and no other reaches the joiner.
+pub fn bond_lost() -> Error {
+    let what = "the sessions were closed, and the joiner on the node cannot be reached again";
+    let hint = "connect again; if an administrator ended them, CloudTrail has the calls of TerminateSession";
+    Error::new(ExitStatus::Broken, what, hint)
+}
+
+/// There is no joiner on the node any more, and nothing else can carry the connection.
+pub fn no_joiner() -> Error {
+    let hint = "set it up again: ssm-proxy --bond-setup HOST; or leave --bond out";
+    Error::new(ExitStatus::Unavailable, "the joiner is not on the node any more", hint)
+}
+
+/// The joiner has turned the connection away after it had begun.
+pub fn bond_refused(why: &str) -> Error {
+    let what = format!("the joiner on the node has refused the connection: {why}");
+    Error::new(ExitStatus::TryAgain, what, "connect again: it is not asked again for now")
+}
+
+/// The session of a forward was ended by this side.
+pub fn forward_ended_here() -> Error {
+    Error::new(ExitStatus::Broken, "the forward has ended", "start it again")
+}
+
+/// The session is of a kind that is no forward, for this reason.
+pub fn no_forward(why: String) -> Error {
+    Error::new(ExitStatus::Config, why, "leave --document-name out, or name a document that forwards a port")
+}
+
+/// The session is of a kind that is no shell and no command, for this reason.
+pub fn no_program(why: String) -> Error {
+    let hint = "look at the document's session type; --document-name names another";
+    Error::new(ExitStatus::Config, why, hint)
+}
+
+/// The terminal or its signals cannot be had.
+pub fn no_terminal(cause: &io::Error) -> Error {
+    let what = format!("the terminal cannot be used: {cause}");
+    Error::new(
+        ExitStatus::Broken,
+        what,
+        "check that it is still there, or leave it out: ssm-proxy --shell HOST </dev/null",
+    )
+}
+
+/// Messages of the far side have come behind others that have not.
+pub fn output_missing() -> Error {
+    let what = "the session was closed, with a part of what the target sent missing";
+    Error::new(ExitStatus::Broken, what, "start another session, and do the rest again")
+}
+
+/// A command has ended with this status, and its output may not be all of it.
+pub fn output_lost(status: u8) -> Error {
+    let what = format!(
+        "a part of the command's output may be missing: the connection was lost while it ran, and the agent does not keep \
+         what a command writes meanwhile; its exit status was {status}"
+    );
+    Error::new(ExitStatus::Broken, what, "run it again, or have it write to a file on the target")
 }
 
 /// The service's text as the end of a sentence, without the line that agents put above it.
@@ -89,52 +202,71 @@ pub fn connect(error: &ConnectError, aws: &Aws) -> Error {
     }
 }
 
-/// The time to connect, `limit`, is over; and why the latest attempt has failed, if one has.
-pub fn not_connected(limit: Duration, failed: Option<Error>) -> Error {
-    match failed {
-        Some(failed) => failed.after(&format!("the data channel could not be opened within {} s", limit.as_secs_f64())),
-        None => Error::new(
-            ExitStatus::TryAgain,
-            "the session's handshake was not completed in time",
-            "check the target's agent and the network, or allow more time with --connect-timeout",
-        ),
-    }
+/// The time to connect, `limit`, is over. `failed` is why the latest attempt has failed, if one has.
+pub fn not_connected(limit: Duration, failed: Option<&ConnectError>, aws: &Aws) -> Error {
+    let what = match failed {
+        Some(_) => format!("the data channel could not be opened within {} s", limit.as_secs_f64()),
+        None => "the session's handshake was not completed in time".to_owned(),
+    };
+    let hint = "check the target's agent and the network, or allow more time with --connect-timeout";
+    in_vain(&what, hint, failed, aws)
 }
 
-/// The run was ended before the session was up: by what, and why the latest attempt to connect has failed if one has.
-pub fn not_connected_before(how: &str, failed: Option<Error>) -> Error {
-    let what = format!("{how} before the session was up");
-    match failed {
-        Some(failed) => failed.after(&what),
-        None => Error::new(ExitStatus::TryAgain, what, "connect again"),
-    }
+/// The run was ended before the session was up; `how` says by what. `failed` is why the latest attempt has failed, if one
+/// has.
+pub fn not_connected_before(how: &str, failed: Option<&ConnectError>, aws: &Aws) -> Error {
+    in_vain(&format!("{how} before the session was up"), "connect again", failed, aws)
 }
 
-/// The time to resume, `limit`, is over; and why the latest attempt has failed, if one has.
-pub fn not_resumed(limit: Duration, failed: Option<Error>) -> Error {
+/// The time to resume, `limit`, is over. `failed` is why the latest attempt has failed, if one has.
+pub fn not_resumed(limit: Duration, failed: Option<&ConnectError>, aws: &Aws) -> Error {
     let what = format!("the connection was lost and could not be resumed within {} s", limit.as_secs_f64());
-    match failed {
-        Some(failed) => failed.after(&what),
-        None => Error::new(ExitStatus::TryAgain, what, "check the network, or allow more time with --resume-timeout"),
-    }
+    in_vain(&what, "check the network, or allow more time with --resume-timeout", failed, aws)
 }
 
-/// The connection is lost, and is not to be resumed.
-pub fn lost(loss: &Loss) -> Error {
-    let what = format!("the connection was lost: {loss}");
-    Error::new(ExitStatus::Broken, what, "connect again; -v shows what happened before")
+/// `what` happened: because the attempt to connect has `failed`, or else for no known reason; then `hint` is all there is.
+fn in_vain(what: &str, hint: &str, failed: Option<&ConnectError>, aws: &Aws) -> Error {
+    let Some(failed) = failed else { return Error::new(ExitStatus::TryAgain, what, hint) };
+    connect(failed, aws).after(what)
 }
 
-/// The session was over when the connection was to be resumed.
-pub fn over_while_away() -> Error {
-    let what = "the session ended on the service while the connection was away";
-    Error::new(ExitStatus::Broken, what, "connect again")
-}
-
-/// The service no longer takes what it took before, and what is under way cannot be cut anew.
-pub fn payload_refused() -> Error {
-    let what = "the service closes every new connection over messages of more than 1024 bytes, which it took before";
-    Error::new(ExitStatus::Broken, what, "connect again: a new session begins with smaller messages")
+/// The session is closed, and nobody here has ended it; nothing is known besides `why`.
+pub fn closed(why: &Closed, aws: &Aws) -> Error {
+    let (what, hint) = match why {
+        Closed::ByService { output } => return closed_early(output),
+        Closed::Failed(error) => return connect(error, aws),
+        Closed::NotConnected(failed) | Closed::NotResumed(failed) => {
+            return not_connected_before("the time was over", failed.as_deref(), aws);
+        }
+        Closed::NoDataKey { key_id, error } => {
+            return api(error).after(&format!("the session is to be encrypted with the KMS key {key_id}"));
+        }
+        Closed::DataKeyLate { key_id, waited } => {
+            let what = format!(
+                "the agent gave up waiting for the session's data key: KMS had not made it after {} s, with the key {key_id}",
+                waited.as_secs()
+            );
+            let hint = "the agent waits 15 s: check the way to KMS (a VPC endpoint, a proxy, AWS_ENDPOINT_URL_KMS), and \
+                connect again";
+            return Error::new(ExitStatus::TryAgain, what, hint);
+        }
+        Closed::Undecipherable => (
+            "something came that is not encrypted with the session's KMS data key".to_owned(),
+            "nothing of it was used; connect again, and look at the agent's log on the target if it stays so",
+        ),
+        Closed::Lost(loss) => {
+            (format!("the connection was lost: {loss}"), "connect again; -v shows what happened before")
+        }
+        Closed::WhileAway => {
+            ("the session ended on the service while the connection was away".to_owned(), "connect again")
+        }
+        Closed::PayloadRefused => (
+            "the service closes every new connection over messages of more than 1024 bytes, which it took before"
+                .to_owned(),
+            "connect again: a new session begins with smaller messages",
+        ),
+    };
+    Error::new(ExitStatus::Broken, what, hint)
 }
 
 /// StartSession was sent, and nothing came back.

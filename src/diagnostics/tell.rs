@@ -1,7 +1,8 @@
 //! Telling the user: lines on stderr, under the program's name, and in the log.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::Error;
 use super::error_log;
@@ -13,6 +14,52 @@ pub const TOLD: &str = "ssm_proxy::told";
 /// The longest text that is shown, in characters: a screen full. What a service or an agent has to say is shorter, and
 /// one that says more is not to push away what the user was doing.
 const MAX_SHOWN_CHARS: usize = 4000;
+
+/// Whether the terminal is in raw mode: there a line's end does not bring the cursor back.
+static RAW: AtomicBool = AtomicBool::new(false);
+
+/// Whether the terminal shows the beginning of a line that something else has written: a prompt, or half of a command.
+static WITHIN_LINE: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the terminal is in raw mode from now on. A stderr that is none has no mode.
+pub fn set_raw_terminal(raw: bool) {
+    RAW.store(raw && io::stderr().is_terminal(), Ordering::Relaxed);
+}
+
+/// Says what has been written to the terminal that stderr is, too.
+pub fn shown_on_terminal(bytes: &[u8]) {
+    if let Some(last) = bytes.last() {
+        WITHIN_LINE.store(*last != b'\n', Ordering::Relaxed);
+    }
+}
+
+/// Stderr for lines, as which they appear whatever mode the terminal is in and whatever it shows.
+#[derive(Debug)]
+pub struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        let is_raw = RAW.load(Ordering::Relaxed);
+        if WITHIN_LINE.swap(false, Ordering::Relaxed) {
+            stderr.write_all(if is_raw { b"\r\n" } else { b"\n" })?;
+        }
+        if !is_raw {
+            return stderr.write(bytes);
+        }
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            stderr.write_all(line.strip_suffix(b"\n").unwrap_or(line))?;
+            if line.ends_with(b"\n") {
+                stderr.write_all(b"\r\n")?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Writes text for the user to stderr, each line under the program's name. Control characters, which would let a
 /// service or an agent play with the terminal, are shown as such.
@@ -33,7 +80,8 @@ pub fn tell_failure(host: &str, error: &Error) {
 /// Writes lines to stderr, and keeps them where nobody can see that.
 fn say(lines: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{lines}");
+    let begin = if RAW.load(Ordering::Relaxed) { "\r" } else { "" };
+    let _ = Lines.write_all(format!("{begin}{lines}\n").as_bytes());
     error_log::keep(lines);
 }
 

@@ -1,11 +1,12 @@
-//! The signals that end a run, SIGHUP (which OpenSSH sends its ProxyCommand), SIGTERM, SIGINT and SIGQUIT; those that ask
-//! how it is, SIGUSR1 and, where there is one, SIGINFO (Ctrl-T); and the console's events in their place on Windows.
+//! Signals. SIGHUP (which OpenSSH sends its ProxyCommand), SIGTERM, SIGINT and SIGQUIT end a run; SIGUSR1 and, where there
+//! is one, SIGINFO (Ctrl-T) ask for a report. On Windows the console's events end a run.
 //!
 //! There is one set of listeners for the life of the process: the system's default for a signal that nobody listens for
 //! is to kill, and a listener that nobody asks makes a signal do nothing.
 //!
 //! A signal that was ignored when we were started stays ignored: `sftp` does that with SIGINT, so that Ctrl-C ends a
-//! transfer and not the connection, and `nohup` with SIGHUP.
+//! transfer and not the connection, and `nohup` with SIGHUP. Whoever is called in the place of AWS's client takes the keys'
+//! signals all the same.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -16,19 +17,21 @@ use tokio::signal::unix::{SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
 
-/// What a signal asks for.
+/// The request that a signal makes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Asked {
     /// To end; the signal's name.
     End(&'static str),
-    /// To say how the session is.
+    /// To report how the session is.
     Report,
 }
 
 /// Listens for signals.
 pub struct Signals {
-    /// Asked at each turn of the loop, and looks only at those that have come.
+    /// A set that is cheap to poll at each turn of the loop: it looks only at listeners whose signal has come.
     listening: SelectAll<BoxStream<'static, Asked>>,
+    /// The same for signals that are listened for although they were ignored at the start.
+    inherited: SelectAll<BoxStream<'static, Asked>>,
     /// A bit for each signal that was ignored at the start, the lowest for signal 1.
     #[cfg(unix)]
     ignored: u64,
@@ -64,29 +67,42 @@ impl Signals {
 
     /// Waits for the next signal. May be dropped at any time.
     pub async fn next(&mut self) -> Asked {
-        match self.listening.next().await {
-            Some(asked) => asked,
+        tokio::select! {
+            biased;
+            Some(asked) = self.listening.next() => asked,
+            Some(asked) = self.inherited.next() => asked,
             // Each of them is ignored.
-            None => std::future::pending().await,
+            else => std::future::pending().await,
         }
     }
 
-    /// Adds a listener, which `poll` asks.
-    fn push(&mut self, asked: Asked, mut poll: impl FnMut(&mut Context<'_>) -> Poll<Option<()>> + Send + 'static) {
-        let received = stream::poll_fn(move |context| poll(context).map(|some| some.map(|()| asked)));
-        self.listening.push(received.boxed());
+    /// Leaves those alone, from now on, that were ignored at the start.
+    pub fn leave_ignored(&mut self) {
+        self.inherited = SelectAll::new();
     }
+
+    /// Adds a listener, which `poll` asks.
+    fn push(&mut self, asked: Asked, poll: impl FnMut(&mut Context<'_>) -> Poll<Option<()>> + Send + 'static) {
+        self.listening.push(received(asked, poll));
+    }
+}
+
+fn received(
+    asked: Asked,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<Option<()>> + Send + 'static,
+) -> BoxStream<'static, Asked> {
+    stream::poll_fn(move |context| poll(context).map(|some| some.map(|()| asked))).boxed()
 }
 
 #[cfg(unix)]
 impl Signals {
-    /// Starts to listen for the signals that ask how it is: from now on they kill nothing. Those that end a run still do
-    /// so by themselves. Within a tokio runtime only.
+    /// Starts to listen for the signals that ask for a report, which kill nothing from now on. The signals that end a run
+    /// still kill the process. Within a tokio runtime only.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
     pub fn of_reports() -> io::Result<Self> {
-        let mut signals = Self { listening: SelectAll::new(), ignored: ignored() };
+        let mut signals = Self { listening: SelectAll::new(), inherited: SelectAll::new(), ignored: ignored() };
         signals.listen([(Some(SignalKind::user_defined1()), Asked::Report), (info(), Asked::Report)])?;
         Ok(signals)
     }
@@ -103,6 +119,23 @@ impl Signals {
             (Some(SignalKind::interrupt()), Asked::End("SIGINT")),
             (Some(SignalKind::quit()), Asked::End("SIGQUIT")),
         ])
+    }
+
+    /// Starts to listen for SIGINT and SIGQUIT also where they were ignored at the start: the AWS CLI ignores them while it
+    /// waits for its plugin, whose they are. Within a tokio runtime only.
+    ///
+    /// # Errors
+    /// If the handlers cannot be installed.
+    pub fn and_of_ignored_keys(&mut self) -> io::Result<()> {
+        for (kind, asked) in
+            [(SignalKind::interrupt(), Asked::End("SIGINT")), (SignalKind::quit(), Asked::End("SIGQUIT"))]
+        {
+            if self.ignored & bit(kind) != 0 {
+                let mut signal = signal(kind)?;
+                self.inherited.push(received(asked, move |context| signal.poll_recv(context)));
+            }
+        }
+        Ok(())
     }
 
     fn listen(&mut self, signals: impl IntoIterator<Item = (Option<SignalKind>, Asked)>) -> io::Result<()> {
@@ -125,6 +158,12 @@ fn info() -> Option<SignalKind> {
     info
 }
 
+/// Whether a signal that nobody listens for yet is ignored.
+#[cfg(unix)]
+pub(super) fn is_ignored(kind: SignalKind) -> bool {
+    ignored() & bit(kind) != 0
+}
+
 /// A signal's bit among those of [`ignored`].
 #[cfg(unix)]
 fn bit(kind: SignalKind) -> u64 {
@@ -141,12 +180,12 @@ fn ignored() -> u64 {
 
 #[cfg(windows)]
 impl Signals {
-    /// Listens for nothing yet: no event of a Windows console asks how it is.
+    /// Listens for nothing yet: no event of a Windows console asks for a report.
     ///
     /// # Errors
     /// None here.
     pub fn of_reports() -> io::Result<Self> {
-        Ok(Self { listening: SelectAll::new() })
+        Ok(Self { listening: SelectAll::new(), inherited: SelectAll::new() })
     }
 
     /// Starts to listen for the console's events. Windows ends the process soon after the last three of them, as soon as
@@ -162,6 +201,14 @@ impl Signals {
         self.push(Asked::End("the window's close"), move |context| close.poll_recv(context));
         self.push(Asked::End("the log-off"), move |context| logoff.poll_recv(context));
         self.push(Asked::End("the shutdown"), move |context| shutdown.poll_recv(context));
+        Ok(())
+    }
+
+    /// A console's events are listened for already.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn and_of_ignored_keys(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

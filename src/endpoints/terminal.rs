@@ -1,6 +1,6 @@
-//! A question to the person at the controlling terminal, whose answer is not shown.
+//! The terminal: a question to the person at the controlling terminal, whose answer is not shown.
 //!
-//! Never through stdin or stdout: those belong to SSH. It must not know what is asked.
+//! Stdin and stdout are left alone: they belong to SSH. It must not know what is asked.
 
 use std::io;
 
@@ -29,10 +29,8 @@ mod imp {
         sync::Arc,
     };
 
-    use rustix::{
-        process::getpgrp,
-        termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr},
-    };
+    use nix::unistd::{getpgrp, tcgetpgrp};
+    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
     use zeroize::Zeroizing;
 
     use super::MAX_ANSWER;

@@ -6,14 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-/// From one look to the next while bulk flows from stdin. ssh fills the pipe once in it, with two pages: at two pages each
-/// 5 ms the pace is kept with the largest messages. A key waits half of it on average, and behind the bulk as well.
+/// From one look to the next while bulk flows from stdin. ssh fills the pipe once in this time, with two pages: at two pages
+/// each 5 ms the pace is kept with the largest messages. A key waits half of this time on average, and behind the bulk too.
 const BEAT_UP: Duration = Duration::from_millis(5);
-/// The same while bulk flows to stdout alone: what a key would wait for is queued at the far side anyway.
+/// The same while bulk flows to stdout alone: a key's echo waits behind the far side's queue anyway.
 const BEAT_DOWN: Duration = Duration::from_millis(10);
 /// While bulk flows from stdin, less than this is left for the next beat. About half of what a beat brings.
 const LEAST_READ: usize = 4096;
-/// Bytes in a short time, from which on it is called bulk: above a login's key exchange and a full screen.
+/// How many bytes in a short time count as bulk: more than a login's key exchange and a full screen.
 const BULK: f64 = 24_000.0;
 /// Where the count of bytes ends: bulk is over this much later than its last byte.
 const CEILING: f64 = 32_000.0;

@@ -1,8 +1,8 @@
-//! How a session ends from this side: who wants it, how urgently, and when to stop waiting.
+//! The ending of a session from this side: how urgent it is, what to do next, and when to stop waiting.
 //!
 //! Times and decisions only. The order is always the same: the bytes that were read, their acknowledgement, the far
-//! side's answer if anybody reads it, the terminate flag, its acknowledgement; what cannot be had in time is made up for
-//! by TerminateSession. Bytes that are not acknowledged are waited for as long as there is a socket: an agent whose peer
+//! side's answer if anybody reads it, the terminate flag, its acknowledgement. If that takes too long, TerminateSession
+//! ends the session. Bytes that are not acknowledged are waited for as long as there is a socket: an agent whose peer
 //! reads slowly acknowledges nothing for as long as that takes, and loses nothing either.
 
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::limits;
 /// An end that is under way.
 #[derive(Debug)]
 pub(super) struct Ending {
-    /// Nobody reads stdout any more, or we were told to go: seconds count, output does not.
+    /// Since when seconds count and output does not: a signal came, or nobody reads stdout any more.
     urgent_since: Option<Instant>,
     /// The far side's silence after which nothing more is expected of it.
     silence: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Ending {
     moved: Moved,
     /// Since when the terminate flag is all that is missing.
     flag_since: Option<Instant>,
-    /// TerminateSession has been asked for beside it.
+    /// Whether TerminateSession has been called meanwhile.
     asked: bool,
     flag_acknowledged: Option<Instant>,
 }
@@ -36,9 +36,9 @@ pub(super) struct Moved {
     pub received: u64,
 }
 
-/// How the session looks.
+/// The session as an ending sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight {
+pub(super) struct View {
     pub stdin_ended: bool,
     /// Whether all that was read from stdin was acknowledged.
     pub delivered: bool,
@@ -48,20 +48,20 @@ pub(super) struct Sight {
     pub round_trip: Option<Duration>,
 }
 
-/// What an ending wants.
+/// The next step of an ending.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Want {
-    /// To wait until something happens.
+pub(super) enum NextStep {
+    /// Wait until something happens.
     Wait,
-    /// To wait, at most until then.
+    /// Wait, at most until then.
     WaitUntil(Instant),
-    /// The terminate flag to be sent, and to be asked again.
+    /// Send the terminate flag, and ask again.
     Flag,
-    /// TerminateSession to be called while the flag's acknowledgement may still come, and to be asked again.
+    /// Call TerminateSession while the flag's acknowledgement may still come, and ask again.
     Api,
-    /// To leave: the session is ended on the service.
+    /// Leave: the session is ended on the service.
     Leave,
-    /// To leave, and TerminateSession has to end the session.
+    /// Leave, and end the session by TerminateSession.
     LeaveByApi,
 }
 
@@ -107,54 +107,54 @@ impl Ending {
         }
     }
 
-    /// What to do at `now`, with the session as it looks.
-    pub(super) fn want(&mut self, now: Instant, sight: &Sight) -> Want {
-        if std::mem::replace(&mut self.moved, sight.moved) != sight.moved {
+    /// What to do at `now`.
+    pub(super) fn next_step(&mut self, now: Instant, view: &View) -> NextStep {
+        if std::mem::replace(&mut self.moved, view.moved) != view.moved {
             self.progress = now;
         }
         let until = match (self.urgent_since, self.flag_since) {
             // What has come is not all read, so the rest may be waiting behind it.
-            (None, _) if sight.writing => {
+            (None, _) if view.writing => {
                 self.interrupted(now);
-                return Want::Wait;
+                return NextStep::Wait;
             }
-            (None, None) if !sight.delivered => return Want::Wait,
+            (None, None) if !view.delivered => return NextStep::Wait,
             (None, None) => self.progress + self.silence,
-            (Some(since), None) if sight.stdin_ended => since,
+            (Some(since), None) if view.stdin_ended => since,
             (Some(since), None) => since + limits::LAST_WORDS,
-            (urgent_since, Some(_)) => return self.want_after_flag(now, urgent_since, sight),
+            (urgent_since, Some(_)) => return self.next_step_after_flag(now, urgent_since, view),
         };
         if now < until {
-            return Want::WaitUntil(until);
+            return NextStep::WaitUntil(until);
         }
         self.flag_since = Some(now);
-        Want::Flag
+        NextStep::Flag
     }
 
-    fn want_after_flag(&mut self, now: Instant, urgent_since: Option<Instant>, sight: &Sight) -> Want {
+    fn next_step_after_flag(&mut self, now: Instant, urgent_since: Option<Instant>, view: &View) -> NextStep {
         // Bytes that were sent ahead of it and are missing too say nothing of the flag.
         let flag_since = match self.flag_since {
-            Some(since) if sight.delivered => since,
+            Some(since) if view.delivered => since,
             _ => *self.flag_since.insert(now),
         };
         let (until, then) = match (self.flag_acknowledged, urgent_since) {
-            (Some(_), Some(_)) => return Want::Leave,
-            (Some(since), None) => (since + limits::LAST_OUTPUT, Want::Leave),
-            (None, Some(since)) => (since + limits::LAST_WORDS + limits::FAREWELL, Want::LeaveByApi),
-            (None, None) => (flag_since + limits::FAREWELL, Want::LeaveByApi),
+            (Some(_), Some(_)) => return NextStep::Leave,
+            (Some(since), None) => (since + limits::LAST_OUTPUT, NextStep::Leave),
+            (None, Some(since)) => (since + limits::LAST_WORDS + limits::FAREWELL, NextStep::LeaveByApi),
+            (None, None) => (flag_since + limits::FAREWELL, NextStep::LeaveByApi),
         };
         if until <= now {
             return then;
         }
         if self.asked || self.flag_acknowledged.is_some() {
-            return Want::WaitUntil(until);
+            return NextStep::WaitUntil(until);
         }
-        let api = flag_since + limits::flag(sight.round_trip);
-        if api <= now && sight.delivered {
+        let api = flag_since + limits::flag(view.round_trip);
+        if api <= now && view.delivered {
             self.asked = true;
-            return Want::Api;
+            return NextStep::Api;
         }
-        Want::WaitUntil(until.min(api))
+        NextStep::WaitUntil(until.min(api))
     }
 }
 
@@ -167,17 +167,17 @@ mod tests {
     const SILENCE: Duration = Duration::from_secs(5);
 
     /// All was delivered, and nothing moves.
-    const QUIET: Sight = Sight {
+    const QUIET: View = View {
         stdin_ended: true,
         delivered: true,
         writing: false,
         moved: Moved { acknowledged: 0, received: 0 },
         round_trip: None,
     };
-    const UNDELIVERED: Sight = Sight { delivered: false, ..QUIET };
+    const UNDELIVERED: View = View { delivered: false, ..QUIET };
 
-    fn moved(acknowledged: u64, received: u64) -> Sight {
-        Sight { moved: Moved { acknowledged, received }, ..QUIET }
+    fn moved(acknowledged: u64, received: u64) -> View {
+        View { moved: Moved { acknowledged, received }, ..QUIET }
     }
 
     #[test]
@@ -185,7 +185,11 @@ mod tests {
         let start = Instant::now();
         let mut ending = Ending::of_stdin(start, SILENCE);
         for hours in 0..48 {
-            assert_eq!(ending.want(start + 3600 * hours * SECOND, &UNDELIVERED), Want::Wait, "after {hours} hours");
+            assert_eq!(
+                ending.next_step(start + 3600 * hours * SECOND, &UNDELIVERED),
+                NextStep::Wait,
+                "after {hours} hours"
+            );
         }
     }
 
@@ -193,13 +197,16 @@ mod tests {
     fn an_answer_is_waited_for_until_the_far_side_has_been_silent() {
         let start = Instant::now();
         let mut ending = Ending::of_stdin(start, SILENCE);
-        assert_eq!(ending.want(start, &QUIET), Want::WaitUntil(start + SILENCE));
-        for (seconds, sight) in [(4, moved(1, 0)), (8, moved(1, 100)), (12, moved(1, 200))] {
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::WaitUntil(start + SILENCE));
+        for (seconds, view) in [(4, moved(1, 0)), (8, moved(1, 100)), (12, moved(1, 200))] {
             let now = start + seconds * SECOND;
-            assert_eq!(ending.want(now, &sight), Want::WaitUntil(now + SILENCE));
+            assert_eq!(ending.next_step(now, &view), NextStep::WaitUntil(now + SILENCE));
         }
-        assert_eq!(ending.want(start + 17 * SECOND - STEP, &moved(1, 200)), Want::WaitUntil(start + 17 * SECOND));
-        assert_eq!(ending.want(start + 17 * SECOND, &moved(1, 200)), Want::Flag);
+        assert_eq!(
+            ending.next_step(start + 17 * SECOND - STEP, &moved(1, 200)),
+            NextStep::WaitUntil(start + 17 * SECOND)
+        );
+        assert_eq!(ending.next_step(start + 17 * SECOND, &moved(1, 200)), NextStep::Flag);
     }
 
     #[test]
@@ -207,40 +214,40 @@ mod tests {
         let start = Instant::now();
         let mut ending = Ending::of_stdin(start, SILENCE);
         let later = start + 3600 * SECOND;
-        assert_eq!(ending.want(later, &Sight { writing: true, ..QUIET }), Want::Wait);
-        assert_eq!(ending.want(later, &QUIET), Want::WaitUntil(later + SILENCE));
+        assert_eq!(ending.next_step(later, &View { writing: true, ..QUIET }), NextStep::Wait);
+        assert_eq!(ending.next_step(later, &QUIET), NextStep::WaitUntil(later + SILENCE));
         let later = later + 3600 * SECOND;
         ending.interrupted(later);
-        assert_eq!(ending.want(later, &QUIET), Want::WaitUntil(later + SILENCE));
-        assert_eq!(ending.want(later + SILENCE, &QUIET), Want::Flag);
+        assert_eq!(ending.next_step(later, &QUIET), NextStep::WaitUntil(later + SILENCE));
+        assert_eq!(ending.next_step(later + SILENCE, &QUIET), NextStep::Flag);
         // What the agent says after the flag waits behind what is not read.
         let later = later + 3600 * SECOND;
-        assert_eq!(ending.want(later, &Sight { writing: true, ..QUIET }), Want::Wait);
-        assert_eq!(ending.want(later, &QUIET), Want::WaitUntil(later + limits::flag(None)));
+        assert_eq!(ending.next_step(later, &View { writing: true, ..QUIET }), NextStep::Wait);
+        assert_eq!(ending.next_step(later, &QUIET), NextStep::WaitUntil(later + limits::flag(None)));
     }
 
     #[test]
     fn a_flag_that_alone_is_not_acknowledged_is_made_up_for_after_three_round_trips() {
         let start = Instant::now();
         for (round_trip, limit) in [(1, 250), (100, 300), (200, 600)] {
-            let sight = Sight { round_trip: Some(Duration::from_millis(round_trip)), ..QUIET };
+            let view = View { round_trip: Some(Duration::from_millis(round_trip)), ..QUIET };
             let limit = Duration::from_millis(limit);
             let stdin = (Ending::of_stdin(start, Duration::ZERO), start + limits::FAREWELL);
             let signal = (Ending::urgent(start), start + limits::LAST_WORDS + limits::FAREWELL);
             for (mut ending, last) in [stdin, signal] {
-                assert_eq!(ending.want(start, &sight), Want::Flag);
-                assert_eq!(ending.want(start + limit - STEP, &sight), Want::WaitUntil(start + limit));
-                assert_eq!(ending.want(start + limit, &sight), Want::Api);
+                assert_eq!(ending.next_step(start, &view), NextStep::Flag);
+                assert_eq!(ending.next_step(start + limit - STEP, &view), NextStep::WaitUntil(start + limit));
+                assert_eq!(ending.next_step(start + limit, &view), NextStep::Api);
                 // Its acknowledgement may still be faster than the API.
-                assert_eq!(ending.want(start + limit, &sight), Want::WaitUntil(last));
-                assert_eq!(ending.want(last, &sight), Want::LeaveByApi);
+                assert_eq!(ending.next_step(start + limit, &view), NextStep::WaitUntil(last));
+                assert_eq!(ending.next_step(last, &view), NextStep::LeaveByApi);
             }
             // What was sent ahead of it and is missing too is no reason: the agent may have a slow peer.
             let mut ending = Ending::urgent(start);
-            ending.want(start, &sight);
+            ending.next_step(start, &view);
             let delivered = start + limit + STEP;
-            assert!(matches!(ending.want(delivered, &Sight { delivered: false, ..sight }), Want::WaitUntil(_)));
-            assert_eq!(ending.want(delivered, &sight), Want::WaitUntil(delivered + limit));
+            assert!(matches!(ending.next_step(delivered, &View { delivered: false, ..view }), NextStep::WaitUntil(_)));
+            assert_eq!(ending.next_step(delivered, &view), NextStep::WaitUntil(delivered + limit));
         }
     }
 
@@ -248,34 +255,34 @@ mod tests {
     fn without_a_measured_round_trip_the_flag_has_all_the_time_that_there_is() {
         let start = Instant::now();
         let mut ending = Ending::urgent(start);
-        assert_eq!(ending.want(start, &QUIET), Want::Flag);
-        assert_eq!(ending.want(start, &QUIET), Want::WaitUntil(start + limits::FAREWELL));
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::Flag);
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::WaitUntil(start + limits::FAREWELL));
     }
 
     #[test]
     fn an_acknowledged_flag_leaves_time_for_the_last_output_unless_it_is_urgent() {
         let start = Instant::now();
         let mut ending = Ending::of_stdin(start, Duration::ZERO);
-        assert_eq!(ending.want(start, &QUIET), Want::Flag);
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::Flag);
         ending.flag_acknowledged(start);
-        assert_eq!(ending.want(start, &QUIET), Want::WaitUntil(start + limits::LAST_OUTPUT));
-        assert_eq!(ending.want(start + limits::LAST_OUTPUT, &QUIET), Want::Leave);
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::WaitUntil(start + limits::LAST_OUTPUT));
+        assert_eq!(ending.next_step(start + limits::LAST_OUTPUT, &QUIET), NextStep::Leave);
         ending.hurry(start);
-        assert_eq!(ending.want(start, &QUIET), Want::Leave);
+        assert_eq!(ending.next_step(start, &QUIET), NextStep::Leave);
     }
 
     #[test]
     fn a_signal_leaves_a_moment_for_last_words_and_is_over_within_three_seconds() {
         let start = Instant::now();
-        let open = Sight { stdin_ended: false, ..UNDELIVERED };
+        let open = View { stdin_ended: false, ..UNDELIVERED };
         let words = start + limits::LAST_WORDS;
         let mut ending = Ending::urgent(start);
-        assert_eq!(ending.want(start, &open), Want::WaitUntil(words));
-        assert_eq!(ending.want(start, &UNDELIVERED), Want::Flag, "nothing more can come");
+        assert_eq!(ending.next_step(start, &open), NextStep::WaitUntil(words));
+        assert_eq!(ending.next_step(start, &UNDELIVERED), NextStep::Flag, "nothing more can come");
         let mut ending = Ending::urgent(start);
-        assert_eq!(ending.want(words, &open), Want::Flag);
-        let Want::WaitUntil(until) = ending.want(words, &open) else { panic!("does not wait") };
-        assert_eq!(ending.want(until, &open), Want::LeaveByApi);
-        assert!(until + limits::TERMINATE + limits::GOODBYE - start < Duration::from_secs(3));
+        assert_eq!(ending.next_step(words, &open), NextStep::Flag);
+        let NextStep::WaitUntil(until) = ending.next_step(words, &open) else { panic!("does not wait") };
+        assert_eq!(ending.next_step(until, &open), NextStep::LeaveByApi);
+        assert!(until + crate::terminate::LIMIT + limits::GOODBYE - start < Duration::from_secs(3));
     }
 }

@@ -1,11 +1,12 @@
-//! Every wait of the tunnel, with its reason; docs/reconnecting.md lists them. Those that a user may change are in `cli`.
+//! The limits of the tunnel's waits, each with its reason; docs/reconnecting.md lists them. `cli` has those that a user
+//! may change.
 
 use std::time::Duration;
 
 /// With nothing else to wait for. Never reached: a live link has its keep-alive, an attempt its own limits.
 pub(super) const FOREVER: Duration = Duration::from_secs(3600);
 
-/// For how long the first dial is tried again without a word. What passes sooner is nothing to tell.
+/// For how long the first dial is tried again without a word. A trouble that passes sooner is no news.
 pub(super) const QUIET: Duration = Duration::from_secs(3);
 
 /// After a signal: OpenSSH sends SIGHUP and closes our stdin 2 ms later, and what it wrote last is still in there.
@@ -18,9 +19,6 @@ pub(super) const FAREWELL: Duration = Duration::from_millis(1300);
 const FLAG_ROUND_TRIPS: u32 = 3;
 /// The same at the least: a round trip of a millisecond says little about a busy machine.
 const FLAG_MIN: Duration = Duration::from_millis(250);
-/// For TerminateSession by API. With [`LAST_WORDS`] and [`FAREWELL`] the whole end takes less than 3 s, also
-/// on a machine that takes some tenths of a second to wake a process.
-pub(crate) const TERMINATE: Duration = Duration::from_millis(1300);
 /// After stdin has ended and all of it was delivered: how long the far side may be silent until nothing more is expected
 /// of it. Long enough for a server to think and for a lost message to be repaired, short enough for a person to wait when
 /// there is no answer to come. Nobody in a pipeline needs it when the far side closes.
@@ -36,6 +34,9 @@ pub(super) const LAST_OUTPUT: Duration = Duration::from_millis(1000);
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
 /// For the close frame to be handed over to the operating system.
 pub(super) const GOODBYE: Duration = Duration::from_millis(100);
+
+/// For a command to end after it was interrupted. The agent hears nothing more until it has: then the API is asked.
+pub(super) const INTERRUPTED: Duration = Duration::from_secs(3);
 
 /// For the acknowledgement of the terminate flag, with nothing else missing.
 pub(super) fn flag(round_trip: Option<Duration>) -> Duration {

@@ -1,77 +1,59 @@
-//! The one loop that joins a session to stdin, stdout, timers and signals, and ends it. How the session is started is the
-//! caller's affair.
+//! The tunnel: one loop that joins a session to stdin, stdout, timers and signals, and ends it. The caller starts the
+//! session.
 //!
 //! One task, no locks. Where a queue exists it has a bound, and when it is full the reader before it stops reading.
 
 mod batching;
 mod ending;
 mod limits;
+mod outcome;
+mod program;
 mod summary;
+mod way;
 
 use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use ssm_aws::{ApiError, Aws, Session as Started, Sessions};
-use ssm_session::{Closed, ConnectError, Early, Event, Options, Session};
+use ssm_session::{Accepts, Closed, ConnectError, Early, Event, Options, Service, Session};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use crate::diagnostics::human::{Bytes, Time};
 use crate::diagnostics::{Error, ExitStatus, session as words, tell};
 use crate::endpoints::signals::{Asked, Signals};
 use crate::endpoints::stdio::{Stdin, Stdout, is_reader_gone};
+use crate::terminate;
 use batching::{Batching, Direction};
-use ending::{Ending, Moved, Sight, Want};
+use ending::{Ending, Moved, NextStep, View};
+use program::Left;
 use summary::Summary;
 
-pub(crate) use limits::TERMINATE;
+use outcome::{ENDED, Outcome};
+pub use outcome::{Notes, Ran, SessionEnd, Settings, Wanted};
+pub(crate) use way::{Terminating, Way};
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.
 const READ: usize = 64 << 10;
 /// Collected for one write to stdout, in bytes: the capacity of a pipe.
 const WRITE: usize = 64 << 10;
-/// What a run can be told besides the session itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// The TCP port on the target, for what is said of it.
-    pub port: u16,
-    /// From now to a complete handshake.
-    pub connect_timeout: Duration,
-    /// How long to try to resume a lost connection; zero for not at all.
-    pub resume_timeout: Duration,
-    /// Whether to keep to the service's pace.
-    pub paced: bool,
-}
-
-/// How the loop ended.
-struct Outcome {
-    /// Whether the service knows that the session is over.
-    over: bool,
-    result: Result<(), Error>,
-}
-
 /// Whether the loop goes on, and with what.
 type Flow<T = ()> = ControlFlow<Outcome, T>;
 
 /// The end of the loop, after which the session is `over` on the service or not.
 fn end<T>(over: bool, result: Result<(), Error>) -> Flow<T> {
-    ControlFlow::Break(Outcome { over, result })
+    ControlFlow::Break(Outcome { over, result: result.map(|()| ENDED) })
 }
 
-/// TerminateSession, called.
-type Terminating = Pin<Box<dyn Future<Output = Result<(), ApiError>>>>;
-
 /// Carries stdin and stdout over the session that `starting` starts, and ends it. `hurry` tells `starting` that a signal
-/// has come: it should begin nothing new.
+/// has come: it should begin nothing new. Gives what came of it.
 ///
 /// # Errors
-/// Says what failed, and what was sent and is not known to have arrived; the session, if it was started, has been ended
-/// all the same.
+/// Any failure, and bytes that were sent and may not have arrived. The session, if it was started, has been ended by then.
 pub async fn run(
     aws: &Aws,
     sessions: &Sessions,
@@ -79,26 +61,41 @@ pub async fn run(
     hurry: &Notify,
     signals: &mut Signals,
     settings: &Settings,
-) -> Result<(), Error> {
+) -> Result<Ran, Error> {
     let deadline = Instant::now() + settings.connect_timeout;
     let early = Early::begin(aws).await;
     let (started, interrupted) = start(starting, hurry, signals, deadline).await?;
     let session_id = started.id.clone();
-    let outcome = if interrupted {
-        Outcome { over: false, result: Ok(()) }
+    let outcome = if let Some(signal) = interrupted {
+        Outcome { over: false, result: Ok(settings.program.map_or(ENDED, |_| outcome::status_of_signal(signal))) }
     } else {
         let options = Options {
             connect_timeout: deadline.saturating_duration_since(Instant::now()),
             resume_timeout: settings.resume_timeout,
-            paced: settings.paced,
+            service: settings.service,
+            accepts: if settings.program.is_some() { Accepts::All } else { Accepts::Port },
+            may_be_unsigned: settings.program.is_some_and(Wanted::is_as_plugin),
         };
-        let session = Session::adopt(aws, sessions, started.id, started.stream, early, options);
-        Tunnel::new(aws, session, signals, settings).run().await
+        let session = Session::adopt(aws, sessions, started, early, options);
+        match settings.program {
+            None => run_session(Tunnel::new(aws, session, signals, settings)).await,
+            Some(wanted) => match program::run(aws, session, signals, settings, wanted).await {
+                Left::Ended(outcome) => outcome,
+                Left::Port(session) => run_session(Tunnel::of_open(aws, *session, signals, settings)).await,
+                Left::Forward(session, agent_version) => return Ok(Ran::Forward(session, agent_version)),
+            },
+        }
     };
     if !outcome.over {
-        end_by_api(sessions, &session_id).await;
+        terminate::by_api(&session_id, sessions.terminate(&session_id)).await;
     }
-    outcome.result
+    outcome.result.map(Ran::Ended)
+}
+
+async fn run_session(tunnel: Tunnel<'_, Session>) -> Outcome {
+    let (outcome, session) = tunnel.run().await;
+    session.close().await;
+    outcome
 }
 
 /// Waits for the session. A signal does not take the request back, since the service may have acted on it: it only
@@ -108,30 +105,21 @@ async fn start(
     hurry: &Notify,
     signals: &mut Signals,
     deadline: Instant,
-) -> Result<(Started, bool), Error> {
+) -> Result<(Started, Option<&'static str>), Error> {
     tokio::pin!(starting);
     let begun = Instant::now();
     let report = || tell(&format!("the session has not started yet, after {}", Time(begun.elapsed())));
-    tokio::select! {
-        session = &mut starting => return session.map(|session| (session, false)),
-        signal = signals.end(report) => tracing::info!(signal, "ending"),
-        () = sleep_until(deadline) => return Err(words::not_answered_in_time()),
-    }
+    let signal = tokio::select! {
+        session = &mut starting => return session.map(|session| (session, None)),
+        signal = signals.end(report) => signal,
+        () = sleep_until(deadline.into()) => return Err(words::not_answered_in_time()),
+    };
+    tracing::info!(signal, "ending");
     hurry.notify_one();
     match timeout(limits::FAREWELL, starting).await {
-        Ok(session) => session.map(|session| (session, true)),
+        Ok(session) => session.map(|session| (session, Some(signal))),
         Err(_) => Err(words::not_answered_in_time()),
     }
-}
-
-/// Ends a session that nothing can be sent over, and says so if that fails.
-pub async fn end_by_api(sessions: &Sessions, session_id: &str) {
-    let why = match timeout(limits::TERMINATE, sessions.terminate(session_id)).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer from the service".to_owned(),
-    };
-    tell(&format!("session {session_id} could not be ended and stays until the service ends it as idle: {why}"));
 }
 
 /// How far the session has come.
@@ -144,19 +132,21 @@ enum State {
 }
 
 /// The running tunnel.
-struct Tunnel<'a> {
+pub(crate) struct Tunnel<'a, W> {
     aws: &'a Aws,
     settings: &'a Settings,
-    session: Session,
+    way: W,
+    /// For how many sessions stdin's pipe has the size.
+    width: usize,
     state: State,
     stdin: Stdin,
     stdin_ended: bool,
     stdout: Stdout,
     stdout_gone: bool,
-    /// Output collected for the next write.
+    /// Output that waits for the next write.
     outbox: BytesMut,
     signals: &'a mut Signals,
-    /// Without the service's pace there is none: batches grow by themselves.
+    /// None without the service's pace: batches grow by themselves then.
     batching: Option<Batching>,
     summary: Summary,
     ending: Option<Ending>,
@@ -165,17 +155,19 @@ struct Tunnel<'a> {
     signal: Option<&'static str>,
     /// Why the latest attempt to connect has failed, while there is no connection.
     failed: Option<Arc<ConnectError>>,
-    /// That there is no connection has been told.
+    /// Whether the user has been told that there is no connection.
     told: bool,
-    /// Why stdout takes nothing, if that is not its reader's doing.
+    /// The error of a stdout that cannot be written to although its reader is there.
     unwritable: Option<Error>,
-    /// Something that was delivered could not be written in time.
+    /// Whether output of the session could not be written in time.
     unwritten: bool,
-    /// The session is closed; this is how.
+    /// What the way has said before.
+    early: Vec<Event>,
+    /// The result of a session that is closed.
     closed: Option<Result<(), Error>>,
 }
 
-/// What ended the wait.
+/// The event that ended a wait.
 enum Turn {
     Signal(Asked),
     Wrote(io::Result<usize>),
@@ -188,21 +180,23 @@ enum Turn {
     Rest,
 }
 
-impl<'a> Tunnel<'a> {
-    fn new(aws: &'a Aws, session: Session, signals: &'a mut Signals, settings: &'a Settings) -> Self {
+impl<'a, W: Way> Tunnel<'a, W> {
+    /// The tunnel over a way that is being established.
+    pub(crate) fn new(aws: &'a Aws, way: W, signals: &'a mut Signals, settings: &'a Settings) -> Self {
         let now = Instant::now();
         Self {
             aws,
             settings,
-            session,
+            way,
+            width: 1,
             state: State::Establishing { quiet_until: now + limits::QUIET },
-            stdin: Stdin::open(settings.paced),
+            stdin: Stdin::open(settings.service == Service::Aws),
             stdin_ended: false,
             stdout: Stdout::open(),
             stdout_gone: false,
             outbox: BytesMut::with_capacity(WRITE),
             signals,
-            batching: settings.paced.then(|| Batching::new(now)),
+            batching: (settings.service == Service::Aws).then(|| Batching::new(now)),
             summary: Summary::new(now),
             ending: None,
             terminating: None,
@@ -211,42 +205,60 @@ impl<'a> Tunnel<'a> {
             told: false,
             unwritable: None,
             unwritten: false,
+            early: Vec::new(),
             closed: None,
         }
     }
 
-    async fn run(mut self) -> Outcome {
+    /// The tunnel over a way whose handshake is complete.
+    pub(crate) fn of_open(aws: &'a Aws, way: W, signals: &'a mut Signals, settings: &'a Settings) -> Self {
+        let mut tunnel = Self::new(aws, way, signals, settings);
+        tunnel.state = State::Established;
+        tunnel.summary.connected(Instant::now());
+        tunnel
+    }
+
+    /// The same over a way that has said these things meanwhile.
+    pub(crate) fn after(self, early: Vec<Event>) -> Self {
+        Self { early, ..self }
+    }
+
+    /// Carries bytes until the end; gives how it ended, and the way, to be left.
+    pub(crate) async fn run(mut self) -> (Outcome, W) {
         let mut buffer = vec![0; READ];
+        let now = Instant::now();
+        let mut flow = std::mem::take(&mut self.early).into_iter().try_for_each(|event| self.handle(now, event));
         let outcome = loop {
-            let now = Instant::now();
-            let wake = match self.settle(now) {
-                ControlFlow::Continue(wake) => wake,
+            match flow {
                 ControlFlow::Break(outcome) => break outcome,
-            };
-            let mut turn = self.wait(wake, &mut buffer).await;
-            if matches!(turn, Turn::Rest) {
-                self.rest().await;
-                // What has come meanwhile is taken first, so that it goes out in one write with what was there.
-                turn = self.wait(wake, &mut buffer).await;
-            }
-            if let ControlFlow::Break(outcome) = self.take(turn, &buffer) {
-                break outcome;
+                ControlFlow::Continue(()) => flow = self.turn(&mut buffer).await,
             }
         };
         self.write_rest(outcome.over).await;
         tracing::info!("{}", self.report(Instant::now()));
-        let result = outcome.result.and_then(|()| self.nothing_lost());
-        self.session.close().await;
-        Outcome { over: outcome.over, result }
+        let result = outcome.result.and_then(|status| self.nothing_lost().map(|()| status));
+        (Outcome { over: outcome.over, result }, self.way)
     }
 
-    /// Writes what has been delivered and not yet been written: all of it if the session `is_over` and only the reader is
-    /// waited for, else what the reader takes in time.
+    /// Brings everything up to date, waits for the next thing to happen, and acts on it.
+    async fn turn(&mut self, buffer: &mut [u8]) -> Flow {
+        let wake = self.settle(Instant::now())?;
+        let mut turn = self.wait(wake, buffer).await;
+        if matches!(turn, Turn::Rest) {
+            self.rest().await;
+            // What has come meanwhile is taken first, so that it goes out in one write with what was there.
+            turn = self.wait(wake, buffer).await;
+        }
+        self.take(turn, buffer)
+    }
+
+    /// Writes the rest of the output. If the session `is_over`, that takes as long as the reader wants; else the reader has
+    /// a limit, and what it does not take in time is left.
     async fn write_rest(&mut self, is_over: bool) {
         if self.stdout_gone {
             return;
         }
-        while let Some(bytes) = self.session.poll_output() {
+        while let Some(bytes) = self.way.poll_output() {
             self.outbox.extend_from_slice(&bytes);
         }
         let limit = match (self.is_urgent(), is_over) {
@@ -271,7 +283,7 @@ impl<'a> Tunnel<'a> {
         }
     }
 
-    /// Whether the end, which was in order otherwise, has cost no byte that is known of.
+    /// Fails if bytes are known to be lost, or may be, at an end that was in order otherwise.
     fn nothing_lost(&self) -> Result<(), Error> {
         if let Some(error) = &self.unwritable {
             return Err(error.clone());
@@ -281,13 +293,13 @@ impl<'a> Tunnel<'a> {
             None if self.stdout_gone => "ended by stdout's reader".to_owned(),
             None => "the session was closed".to_owned(),
         };
-        let what = match self.session.channel().undelivered_bytes() {
+        let what = match self.way.undelivered_bytes() {
             0 if self.unwritten => "a part of what the target sent not written".to_owned(),
-            0 if self.session.channel().lacks_messages() && !self.is_urgent() => {
-                "a part of what the target sent missing".to_owned()
-            }
+            0 if self.way.lacks_output() && !self.is_urgent() => "a part of what the target sent missing".to_owned(),
             0 => return Ok(()),
-            _ if self.state != State::Established => return Err(words::not_connected_before(&how, self.failure())),
+            _ if self.state != State::Established => {
+                return Err(words::not_connected_before(&how, self.failed.as_deref(), self.aws));
+            }
             bytes => format!("{} of what was sent not known to have arrived", Bytes(bytes as f64)),
         };
         let hint = match self.is_urgent() {
@@ -300,8 +312,8 @@ impl<'a> Tunnel<'a> {
         Err(Error::new(ExitStatus::Broken, format!("{how}, with {what}"), hint))
     }
 
-    /// Lets the thread sleep, there being no other task that it would keep from work. To wait for a timer instead would
-    /// wake it for each packet that arrives.
+    /// Lets the thread sleep until the next beat. No other task needs the thread, and a timer would not keep packets from
+    /// waking it.
     async fn rest(&mut self) {
         if let Some(batching) = &mut self.batching {
             std::thread::sleep(batching.rest(Instant::now()));
@@ -313,19 +325,19 @@ impl<'a> Tunnel<'a> {
 
     /// Waits for the next thing to happen, in order of precedence. Nothing is lost by what is not waited for.
     async fn wait(&mut self, wake: Instant, buffer: &mut [u8]) -> Turn {
-        let room = self.session.send_capacity(Instant::now()).min(buffer.len());
+        let room = self.way.send_capacity(Instant::now()).min(buffer.len());
         let wants_input = !self.stdin_ended && room >= self.batching.as_ref().map_or(1, Batching::least_read);
-        let may_rest = self.batching.as_ref().is_some_and(Batching::is_bulk) && !self.session.is_at_work();
+        let may_rest = self.batching.as_ref().is_some_and(Batching::is_bulk) && !self.way.is_at_work();
         let buffer = buffer.get_mut(..room).unwrap_or_default();
         tokio::select! {
             biased;
             signal = self.signals.next() => Turn::Signal(signal),
             wrote = write_or_watch(&mut self.stdout, &self.outbox), if !self.stdout_gone => Turn::Wrote(wrote),
             read = self.stdin.read(buffer), if wants_input => Turn::Read(read),
-            received = self.session.progress() => Turn::Session(received),
+            received = self.way.progress() => Turn::Session(received),
             ended = terminated(&mut self.terminating) => Turn::Terminated(ended),
             () = std::future::ready(()), if may_rest => Turn::Rest,
-            () = sleep_until(wake) => Turn::Woke,
+            () = sleep_until(wake.into()) => Turn::Woke,
         }
     }
 
@@ -347,12 +359,13 @@ impl<'a> Tunnel<'a> {
             }
             Turn::Read(Ok(length)) if length > 0 => {
                 self.moved(now, Direction::Up, length);
-                self.session.send(now, buffer.get(..length).unwrap_or_default());
+                self.way.send(now, buffer.get(..length).unwrap_or_default());
             }
             Turn::Read(end) => {
                 tracing::debug!(error = end.err().map(tracing::field::display), "stdin has ended");
                 self.stdin_ended = true;
-                let asked = self.session.stats().bytes_sent > 0;
+                self.way.input_ended();
+                let asked = self.way.stats().bytes_sent > 0;
                 let silence = limits::silence(asked, Stdout::is_watched());
                 self.ending.get_or_insert_with(|| Ending::of_stdin(now, silence));
             }
@@ -371,7 +384,7 @@ impl<'a> Tunnel<'a> {
     }
 
     fn report(&self, now: Instant) -> String {
-        format!("session {}: {}", self.session.id(), self.summary.line(now, &self.session.stats()))
+        format!("{}: {}", self.way.name(), self.summary.line(now, &self.way.stats()))
     }
 
     /// Stdout takes nothing any more.
@@ -387,19 +400,18 @@ impl<'a> Tunnel<'a> {
         self.ending.get_or_insert_with(|| Ending::urgent(now)).hurry(now);
     }
 
-    /// Why the latest attempt to connect has failed, in words, while there is no connection.
-    fn failure(&self) -> Option<Error> {
-        self.failed.as_ref().map(|error| words::connect(error, self.aws))
-    }
-
     /// Brings everything up to date at `now` and says when to do so again at the latest.
     fn settle(&mut self, now: Instant) -> Flow<Instant> {
-        self.session.handle_timeout(now);
-        while let Some(event) = self.session.poll_event() {
+        self.way.handle_timeout(now);
+        while let Some(event) = self.way.poll_event() {
             self.handle(now, event)?;
         }
+        let width = self.way.width().max(1);
+        if std::mem::replace(&mut self.width, width) != width {
+            self.stdin.hold(width);
+        }
         while self.outbox.len() < WRITE
-            && let Some(bytes) = self.session.poll_output()
+            && let Some(bytes) = self.way.poll_output()
         {
             self.summary.output(now);
             self.outbox.extend_from_slice(&bytes);
@@ -407,13 +419,15 @@ impl<'a> Tunnel<'a> {
         if self.stdout_gone {
             self.outbox.clear();
         }
-        if self.closed.is_some() {
-            return self.settle_closed(now);
+        if let Some(result) = &self.closed {
+            // Left once everything that came is written, or nobody takes it. A reader that is there may take its time.
+            let is_left = self.outbox.is_empty() || self.is_urgent();
+            return if is_left { end(true, result.clone()) } else { Flow::Continue(now + limits::FOREVER) };
         }
         let ending = self.settle_ending(now)?;
         // What stdout has to write goes before its acknowledgement.
-        self.session.transmit(now, self.outbox.is_empty());
-        let session = self.session.poll_timeout(now);
+        self.way.transmit(now, self.outbox.is_empty());
+        let session = self.way.poll_timeout(now);
         Flow::Continue([ending, session].into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
     }
 
@@ -423,9 +437,10 @@ impl<'a> Tunnel<'a> {
                 (self.failed, self.told) = (None, false);
                 self.summary.connected(now);
             }
-            Event::Ready { agent_version } => {
+            Event::Ready { agent_version, .. } => {
                 self.state = State::Established;
-                self.summary.ready(now, &agent_version);
+                self.settings.notes.up();
+                self.summary.ready(now, agent_version.as_deref());
             }
             Event::Notice(text) => tell(&text),
             Event::Terminated => {
@@ -444,13 +459,13 @@ impl<'a> Tunnel<'a> {
             Event::PortRefused => return end(false, Err(words::port_refused(self.settings.port, ""))),
             Event::Unsupported(why) => return end(false, Err(words::unsupported(why))),
             Event::Closed(why) => return self.handle_closed(why),
-            // They are polled for.
-            Event::Output(_) | Event::Writable => {}
+            // Those of a port session's bytes are polled for, and it has no others.
+            Event::Output(_) | Event::Writable | Event::Stderr(_) | Event::ExitStatus(_) => {}
         }
         Flow::Continue(())
     }
 
-    /// An attempt to connect has failed, and another follows. A person is told what they may have to do something about.
+    /// An attempt to connect has failed, and another follows. The user is told if that will not pass by itself.
     fn retrying(&mut self, now: Instant, error: Arc<ConnectError>, resuming: bool) {
         let failure = words::connect(&error, self.aws);
         tracing::info!("cannot {} yet: {failure}", if resuming { "resume" } else { "connect" });
@@ -468,53 +483,37 @@ impl<'a> Tunnel<'a> {
     /// Nothing more comes from the session.
     fn handle_closed(&mut self, why: Closed) -> Flow {
         let over = why.is_over();
+        self.settings.notes.closed(&why);
+        if let Some(error) = self.way.failure() {
+            return end(over, Err(error));
+        }
         let error = match why {
             Closed::ByService { output } => {
                 self.closed = Some(self.closing_result(&output));
                 return Flow::Continue(());
             }
             // The flag did its work, and the connection went before it could be acknowledged.
-            Closed::WhileAway if self.session.channel().has_sent_flag() => return end(over, Ok(())),
-            Closed::WhileAway => words::over_while_away(),
-            Closed::Lost(loss) => words::lost(&loss),
-            Closed::PayloadRefused => words::payload_refused(),
-            Closed::Failed(error) => words::connect(&error, self.aws),
-            Closed::NotConnected(error) => {
-                let failed = error.map(|error| words::connect(&error, self.aws));
-                words::not_connected(self.settings.connect_timeout, failed)
-            }
-            Closed::NotResumed(error) => {
-                let failed = error.map(|error| words::connect(&error, self.aws));
-                words::not_resumed(self.settings.resume_timeout, failed)
-            }
+            Closed::WhileAway if self.way.has_sent_flag() => return end(over, Ok(())),
+            why => self.settings.closed(&why, self.aws),
         };
         end(over, Err(error))
     }
 
-    /// What `channel_closed` means, given what came before it.
+    /// The result of a session that the service has closed, by what came before that.
     fn closing_result(&self, output: &str) -> Result<(), Error> {
         tracing::info!("the service has closed the session");
-        if self.session.channel().has_sent_flag() || self.is_urgent() {
+        if self.way.has_sent_flag() || self.is_urgent() {
             tell(output);
             return Ok(());
         }
         // An agent acknowledges nothing before it has connected to the port.
-        let has_delivered = self.session.stats().bytes_sent > self.session.channel().undelivered_bytes() as u64;
-        if self.session.channel().has_received_output() || has_delivered {
+        let has_delivered = self.way.stats().bytes_sent > self.way.undelivered_bytes() as u64;
+        if self.way.has_received_output() || has_delivered {
             return words::closed_in_use(output);
         }
         match self.state {
             State::Established => Err(words::port_refused(self.settings.port, output)),
             State::Establishing { .. } => Err(words::closed_early(output)),
-        }
-    }
-
-    /// A closed session is left once everything it delivered is written, or nobody takes it.
-    fn settle_closed(&self, now: Instant) -> Flow<Instant> {
-        match &self.closed {
-            Some(result) if self.outbox.is_empty() || self.is_urgent() => end(true, result.clone()),
-            // A reader that is there may take its time.
-            _ => Flow::Continue(now + limits::FOREVER),
         }
     }
 
@@ -524,35 +523,35 @@ impl<'a> Tunnel<'a> {
 
     fn settle_ending(&mut self, now: Instant) -> Flow<Option<Instant>> {
         let Some(ending) = &mut self.ending else { return Flow::Continue(None) };
-        let is_ready = self.state == State::Established && self.session.is_connected();
+        let is_ready = self.state == State::Established && self.way.is_connected();
         if !is_ready {
             // There is no way to send the flag. What was read is kept for the handshake or the resume to come, each of
             // which has its own limit; if nobody waits for that, the API ends the session.
             ending.interrupted(now);
             return if ending.is_urgent() { end(false, Ok(())) } else { Flow::Continue(None) };
         }
-        let stats = self.session.stats();
-        let sight = Sight {
+        let stats = self.way.stats();
+        let view = View {
             stdin_ended: self.stdin_ended,
-            delivered: self.session.channel().undelivered_bytes() == 0,
+            delivered: self.way.undelivered_bytes() == 0,
             writing: !self.outbox.is_empty(),
             moved: Moved { acknowledged: stats.acknowledged, received: stats.bytes_received },
             round_trip: stats.round_trip,
         };
         loop {
-            match ending.want(now, &sight) {
-                Want::Wait => return Flow::Continue(None),
-                Want::WaitUntil(until) => return Flow::Continue(Some(until)),
-                Want::Flag => self.session.finish(),
-                Want::Api => self.terminating = Some(Box::pin(self.session.terminate())),
-                Want::Leave => return end(self.session.channel().agent_knows_flag(), Ok(())),
-                Want::LeaveByApi => return end(false, Ok(())),
+            match ending.next_step(now, &view) {
+                NextStep::Wait => return Flow::Continue(None),
+                NextStep::WaitUntil(until) => return Flow::Continue(Some(until)),
+                NextStep::Flag => self.way.finish(),
+                NextStep::Api => self.terminating = Some(self.way.terminate()),
+                NextStep::Leave => return end(self.way.knows_flag(), Ok(())),
+                NextStep::LeaveByApi => return end(false, Ok(())),
             }
         }
     }
 }
 
-/// Writes what there is; with nothing to write, watches for the reader to go, which is an error too.
+/// Writes `bytes`. With nothing to write, watches for the reader to go, which is an error too.
 async fn write_or_watch(stdout: &mut Stdout, bytes: &[u8]) -> io::Result<usize> {
     if bytes.is_empty() {
         return Err(stdout.failed().await);
@@ -566,8 +565,4 @@ async fn terminated(terminating: &mut Option<Terminating>) -> Result<(), ApiErro
     let ended = call.await;
     *terminating = None;
     ended
-}
-
-async fn sleep_until(time: Instant) {
-    tokio::time::sleep_until(time.into()).await;
 }

@@ -1,8 +1,8 @@
-//! What a session has carried and what it met on the way, in one line for a person.
+//! The summary of a session in one line for a person: bytes, times, losses and resumes.
 //!
-//! It counts connections and remembers times; the channel counts the rest.
+//! It counts resumes and remembers times; the channel counts the rest.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::diagnostics::human::{Bytes, Time};
 use ssm_session::Stats;
@@ -38,10 +38,16 @@ impl Summary {
         self.lost.get_or_insert(now);
     }
 
-    /// The handshake is complete.
-    pub(super) fn ready(&mut self, now: Instant, agent_version: &str) {
+    /// Bytes may flow. Only a handshake tells the agent's version.
+    pub(super) fn ready(&mut self, now: Instant, agent_version: Option<&str>) {
         self.ready = Some(now);
-        tracing::info!(agent_version, took = %Time(now - self.begun), "handshake complete");
+        let what = if agent_version.is_some() { "handshake complete" } else { "first output from the target" };
+        tracing::info!(agent_version, took = %Time(now - self.begun), "{what}");
+    }
+
+    /// Whether it has begun more than `time` ago.
+    pub(super) fn has_begun_before(&self, now: Instant, time: Duration) -> bool {
+        self.begun + time <= now
     }
 
     /// Bytes for stdout are there.
@@ -53,7 +59,7 @@ impl Summary {
         }
     }
 
-    /// The line.
+    /// The line, as of `now`.
     pub(super) fn line(&self, now: Instant, stats: &Stats) -> String {
         let Some(ready) = self.ready else { return format!("not open after {}", Time(now - self.begun)) };
         let open = now - ready;
@@ -90,7 +96,7 @@ mod tests {
         let mut stats = Stats::default();
         assert_eq!(summary.line(second(2), &stats), "not open after 2.0 s");
         summary.connected(second(2));
-        summary.ready(second(3), "3.3.987.0");
+        summary.ready(second(3), Some("3.3.987.0"));
         assert_eq!(
             summary.line(second(3), &stats),
             "open for 0.0 ms: sent 0 bytes (0 bytes/s), received 0 bytes (0 bytes/s), round trip not measured, \

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fixtures::{Bench, HOST, Tool, noise};
+use fixtures::{Bench, HOST, Tool, ansible_playbook, noise};
 
 /// Two nodes, which are the same machine here.
 const NODES: [&str; 2] = [HOST, "i-0fedcba9876543210"];
@@ -20,11 +20,11 @@ fn playbook() -> PathBuf {
 /// `ansible-playbook`, in the place where `tests/run` has put it, with nothing but ssh's own configuration and ids for an
 /// inventory.
 fn ansible(bench: &Bench, pipelining: bool) -> Tool {
-    let program = std::env::var("ANSIBLE_PLAYBOOK").expect("tests/run sets ANSIBLE_PLAYBOOK");
+    let program = ansible_playbook();
     let ssh_config = bench.user().ssh_config();
     bench
         .user()
-        .tool(&program)
+        .tool(program.to_str().expect("a path in UTF-8"))
         .arg("-i")
         .arg(bench.folder().join("inventory"))
         .arg("-e")
@@ -36,7 +36,7 @@ fn ansible(bench: &Bench, pipelining: bool) -> Tool {
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", bench.folder().join("cp"))
         .env("ANSIBLE_PIPELINING", if pipelining { "True" } else { "False" })
         // The far side is this machine: its Python is the one that Ansible runs in, its files stay in the test's folder.
-        .env("ANSIBLE_PYTHON_INTERPRETER", Path::new(&program).with_file_name("python3"))
+        .env("ANSIBLE_PYTHON_INTERPRETER", program.with_file_name("python3"))
         .env("ANSIBLE_REMOTE_TEMP", bench.folder().join("remote/tmp"))
         .env("ANSIBLE_NOCOLOR", "1")
         .limit(LIMIT)

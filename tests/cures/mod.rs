@@ -8,8 +8,10 @@
 mod answers;
 mod channel;
 mod credentials;
+mod kms;
 mod network;
 mod node;
+mod page;
 mod proxies;
 
 use fixtures::standin::{ApiFault, ApiRule, Options};
@@ -28,6 +30,7 @@ fn says_of(host: &str, done: Done, code: i32, failed: &str, hint: &str) {
     let expected = format!("ssm-proxy: {host}: {failed}\n  hint: {hint}\n");
     assert!(done.stderr == expected, "these two lines were to be said:\n{expected}and these were:\n{}", done.stderr);
     assert!(done.stdout.is_empty(), "{done}");
+    page::has(code, &expected);
 }
 
 fn bench(standin: Options) -> Bench {

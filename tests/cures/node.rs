@@ -14,6 +14,7 @@ fn says(done: Done, code: i32, stderr: &str) {
     let done = done.code(code);
     assert_eq!(done.stderr, stderr, "{done}");
     assert!(done.stdout.is_empty(), "{done}");
+    super::page::has(code, stderr);
 }
 
 fn bench_with(nodes: impl IntoIterator<Item = Node>) -> Bench {

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-/// The package whose crates these are.
-const PROGRAM: &str = "ssm-proxy";
+/// The packages whose crates these are: the program, and the joiner that goes with it.
+const PROGRAMS: [&str; 2] = ["ssm-proxy", "ssm-proxy-join"];
 
 /// How the names of files with licences begin, in upper case.
 const LICENCE_FILES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
@@ -17,7 +17,7 @@ const LICENCE_FILES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", 
 /// MIT's text, for crates that name this licence without enclosing it.
 const MIT: &str = include_str!("../../LICENSE-MIT");
 
-/// What a program is linked with that needs no libc of the system.
+/// What the joiner is linked with, and a program that needs no libc of the system.
 const MUSL: &str = "musl: MIT, https://musl.libc.org, Copyright (c) 2005-2020 Rich Felker, et al.\n";
 
 /// What `cargo metadata` says, as far as it matters here.
@@ -78,8 +78,7 @@ pub(crate) fn notices(target: Option<&str>) -> io::Result<String> {
     let metadata = output(metadata.arg("--manifest-path").arg(manifest))?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
     let crates = linked(&metadata);
-    let libc = if target.ends_with("musl") { MUSL } else { "" };
-    Ok(list(&crates) + libc + &texts(&crates)?)
+    Ok(list(&crates) + MUSL + &texts(&crates)?)
 }
 
 /// What a command prints.
@@ -94,8 +93,12 @@ fn output(command: &mut Command) -> io::Result<String> {
 /// The crates of others that are linked with the program, by name.
 fn linked(metadata: &Metadata) -> Vec<&Package> {
     let nodes: BTreeMap<_, _> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-    let mut open: Vec<_> =
-        metadata.packages.iter().filter(|package| package.name == PROGRAM).map(|package| package.id.as_str()).collect();
+    let mut open: Vec<_> = metadata
+        .packages
+        .iter()
+        .filter(|package| PROGRAMS.contains(&&*package.name))
+        .map(|package| package.id.as_str())
+        .collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
         if seen.insert(id) {
@@ -116,7 +119,7 @@ fn linked(metadata: &Metadata) -> Vec<&Package> {
 /// The crates, one a line.
 fn list(crates: &[&Package]) -> String {
     let mut list = format!(
-        "{PROGRAM} is linked with Rust's standard library (https://www.rust-lang.org, MIT OR Apache-2.0) and with \
+        "ssm-proxy and its joiner are linked with Rust's standard library (https://www.rust-lang.org, MIT OR Apache-2.0) and with \
          these {} crates.\nTheir licences follow, word for word, each with the crates that enclose it.\n\n",
         crates.len()
     );

@@ -1,10 +1,10 @@
-//! Backoff: the pauses between attempts, each twice as long as the one before.
+//! Exponential backoff: the pauses between attempts, each twice as long as the one before.
 //!
-//! Times only; chance is handed in.
+//! This module has times alone: the caller sleeps, and brings the random numbers.
 
 use std::time::Duration;
 
-/// The pauses that are still to come.
+/// A series of pauses, from the next one on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Backoff {
     next: Duration,
@@ -18,20 +18,20 @@ impl Backoff {
         Self { next: first, first, longest }
     }
 
-    /// The same, with no pause at all before them.
+    /// Pauses that double from `first` to `longest`, behind a first one of no length.
     pub const fn at_once(first: Duration, longest: Duration) -> Self {
         Self { next: Duration::ZERO, first, longest }
     }
 
-    /// The next pause: all of it for a `chance` of 1, half of it for 0. Chance spreads many who failed together, so that
-    /// they do not come back together.
+    /// The next pause: its whole length for a `chance` of 1, half of it for a chance of 0. A random `chance` keeps
+    /// clients that failed at the same time from coming back at the same time.
     pub fn pause(&mut self, chance: f64) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).clamp(self.first, self.longest);
         pause.mul_f64(0.5 + chance / 2.0)
     }
 
-    /// Makes the next pause no longer than `limit`.
+    /// Cuts the next pause to `limit` at most. Those after it double from there.
     pub fn shorten(&mut self, limit: Duration) {
         self.next = self.next.min(limit);
     }

@@ -1,4 +1,4 @@
-//! What lies at the bottom of an error, in one line.
+//! The cause of an error, in one line: the last error of its chain, or AWS's own words.
 
 use std::{borrow::Cow, error::Error as StdError, io};
 
@@ -8,18 +8,18 @@ use aws_smithy_types::error::ErrorMetadata;
 use super::http::Unreachable;
 use ssm_net::{DialError, chain};
 
-/// The longest text of AWS that a message quotes, in characters: several lines of a terminal.
+/// The longest text of AWS in a message, in characters: several lines of a terminal.
 const MAX_QUOTE_CHARS: usize = 400;
 
-/// The first line of a text, without control characters.
+/// The first line of a text, with spaces in place of control characters.
 ///
-/// The first alone: a signature mismatch comes with the canonical request below it, session token included.
+/// AWS's answer to a wrong signature has the canonical request, session token included, in the lines below the first.
 pub(super) fn first_line(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     line.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-/// As much of a line as a message quotes.
+/// A line, cut to the length that a message quotes.
 pub(super) fn quoted(line: &str) -> Cow<'_, str> {
     match line.char_indices().nth(MAX_QUOTE_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}…", line.get(..end).unwrap_or_default())),
@@ -36,21 +36,21 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-/// The reason at the bottom of an error, one line: what AWS said if it said something.
+/// The cause of an error, in one line: AWS's code and message if it has some, else the last error of the chain.
 pub(super) fn cause(error: &(dyn StdError + 'static)) -> String {
     if let Some(said) = find::<ErrorMetadata>(error) {
         let text = [said.code(), said.message()].into_iter().flatten().collect::<Vec<_>>().join(": ");
         return one_line(&text);
     }
     let errors: Vec<_> = chain(error).collect();
-    // The operating system's words alone do not say what they are about: "No such file or directory".
+    // "No such file or directory" needs the error before it to say which file is meant.
     let shown = if errors.last().is_some_and(|last| last.is::<io::Error>()) { 2 } else { 1 };
     let bottom = errors.len().saturating_sub(shown);
     let texts: Vec<_> = errors.iter().skip(bottom).map(|error| one_line(&error.to_string())).collect();
     texts.join(": ")
 }
 
-/// If a host could not be reached: which, and why.
+/// The host that could not be reached, and why, as a sentence; `None` for other errors.
 pub(super) fn unreachable(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = find::<DialError>(error) {
         return Some(error.to_string());

@@ -1,7 +1,7 @@
-//! Region, profile, endpoint, credentials and trust, as the AWS CLI finds them, in one [`Aws`].
+//! The configuration: region, profile, endpoints, credentials and trust, as the AWS CLI finds them, in one [`Aws`].
 //!
-//! Overrides come first, then the environment, then the profile. It must not know what is asked of AWS, and
-//! it asks the network one thing at most: the region of the machine it runs on, if nothing else names one.
+//! Overrides come first, then the environment, then the profile. The network is asked for one thing at most: the region
+//! of the instance that the program runs on, if nothing else names one. This module must not know which calls are made.
 
 use std::{
     fmt,
@@ -20,6 +20,8 @@ use aws_credential_types::{
 };
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_ssm::{Client, config::Builder};
+#[cfg(test)]
+use aws_smithy_runtime_api::client::http::HttpClient;
 use aws_types::os_shim_internal::Env;
 
 use super::{
@@ -28,32 +30,34 @@ use super::{
     load_error::{LoadError, Origin},
     overrides::{Limits, Overrides},
     profile_files,
-    settings::{INSTANCE_CONNECT, Profile, SSM, STS, Settings, check_region, check_url, variable},
+    settings::{INSTANCE_CONNECT, KMS, Profile, SSM, STS, Settings, check_region, check_url, variable},
 };
 use ssm_net::{Dialer, Trust};
 
-/// What this program calls itself in the `User-Agent` of its requests.
+/// The program's name in the `User-Agent` of its requests.
 const APP_NAME: &str = "ssm-proxy";
-/// For the instance metadata service. Where there is one it answers within milliseconds; elsewhere nobody answers, and
-/// a person waits.
+/// The time limit for the instance metadata service. On an instance it answers within milliseconds. Elsewhere nothing
+/// answers, and a person waits.
 const IMDS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// All that is known about talking to AWS in this run. Cheap to clone; clones share the credentials and the roots.
+/// The configuration of all calls in one run. Cheap to clone; clones share credentials, connections and trust.
 #[derive(Clone)]
 pub struct Aws {
     /// The region that sessions are started in and requests are signed for.
     pub region: String,
-    /// The SSM API's URL where it is not AWS's own: from overrides, the environment or the profile. Only with
-    /// one may a stream be on a host that is not AWS's.
+    /// The SSM API's URL where it is not AWS's own: from overrides, the environment or the profile. If there is one, a
+    /// session's stream may be on a host that is not AWS's.
     pub endpoint_override: Option<String>,
-    /// The URL whose scheme, host and port take the place of the stream's, if the user set one.
+    /// The URL that the user has set for streams: its scheme, host and port take the place of those that the API gives.
     pub stream_override: Option<String>,
     /// The URL of EC2 Instance Connect where it is not AWS's own: from the environment or the profile.
     pub(super) instance_connect_endpoint: Option<String>,
-    /// What the account depends on: the profile first, and what the environment says in its place. Texts to compare, none of
-    /// them secret and none for show.
+    /// The URL of KMS where it is not AWS's own: from the environment or the profile.
+    pub(super) kms_endpoint: Option<String>,
+    /// The settings that the account depends on: the profile's name first, then the variables that may take its place.
+    /// They are for comparing one run with another, and have no secrets.
     pub identity: Vec<String>,
-    /// None if requests are not to be signed.
+    /// `None` if requests are not signed.
     credentials: Option<Arc<CachedCredentials>>,
     limits: Limits,
     dialer: Dialer,
@@ -61,12 +65,12 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads the environment and the profile files, each once. No credentials are fetched and no root certificates
-    /// read yet.
+    /// Reads the environment and the profile files, each once. Credentials and root certificates are read later, when
+    /// they are needed.
     ///
     /// # Errors
-    /// No region anywhere, no such profile, a region, a URL or a profile file that makes no sense, a profile file that is
-    /// not read in time, one half of a key pair in the environment.
+    /// Nothing names a region; there is no such profile; a region, a URL or a profile file makes no sense; the
+    /// environment has one half of a key pair.
     pub async fn load(overrides: &Overrides) -> Result<Self, LoadError> {
         Self::load_from(overrides, Env::real(), EnvConfigFiles::default()).await
     }
@@ -74,84 +78,55 @@ impl Aws {
     pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, LoadError> {
         let (profile, sections) = load_profile(overrides, &env, &files).await?;
         let settings = Settings { env: &env, sections: &sections };
-        let endpoint_override = match overrides.endpoint_url.as_deref() {
-            Some(url) => Some(check_url(url, Origin::Override("endpoint_url"))?),
-            None => settings.endpoint(&SSM)?,
-        };
-        let stream_override = settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?;
-        let instance_connect_endpoint = settings.endpoint(&INSTANCE_CONNECT)?;
-        let sts_endpoint = settings.endpoint(&STS)?;
+        let endpoints = Endpoints::read(&settings, overrides)?;
         let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source(overrides))));
-        let sending = Sending {
-            http: Http::new(dialer.clone()),
-            timeouts: overrides.limits.timeouts(),
-            use_fips: settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
-            use_dual_stack: settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
-        };
-        let provider = sending.provider();
-        // Who gives credentials to this machine, container or pod: its token is for nobody in between.
-        let local = provider.clone().with_http_client(Http::new(dialer.direct()));
+        let sending = Sending::read(&settings, overrides.limits, &dialer);
+        let local = sending.local(&dialer);
         let identity = settings.identity(&profile, overrides);
-        let region = match settings.region(overrides.region.as_deref())? {
-            Some(region) => region,
-            None => match imds_region(&local, &env).await {
-                Some(region) => check_region(region)?,
-                None => return Err(no_region(&profile, &env)),
-            },
-        };
-        let provider = provider.with_region(Some(Region::new(region.clone())));
-        let imds = (!imds_disabled(&env)).then(|| imds_client(&local));
+        let region = find_region(&settings, overrides, &profile, &local).await?;
         let sdk = sending.sdk(&region);
-        let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
-        sts.set_endpoint_url(sts_endpoint);
         let login = Login::of(&profile.name, &sections);
         let recipe = Recipe {
+            provider: sending.provider().with_region(Some(Region::new(region.clone()))),
+            sts: sts(&sdk, endpoints.sts),
+            imds: (!imds_disabled(&env)).then(|| imds_client(&local)),
+            local,
+            cached: !overrides.no_credential_cache,
             profile,
             env,
             files,
             sections: Mutex::new(Some(sections)),
-            provider,
-            local,
-            sts: sts.build(),
-            imds,
-            cached: !overrides.no_credential_cache,
         };
         let credentials = (!overrides.no_sign_request).then(|| CachedCredentials::new(recipe, login)).transpose()?;
         let credentials = credentials.map(Arc::new);
-        // A StartSession that is sent twice may start two sessions: `sessions` alone decides what is repeated.
-        let mut sdk = sdk.to_builder().retry_config(RetryConfig::disabled());
-        sdk.set_credentials_provider(credentials.clone().map(|credentials| {
-            let provide: Arc<dyn ProvideCredentials> = credentials;
-            SharedCredentialsProvider::new(provide)
-        }));
-        sdk.set_endpoint_url(endpoint_override.clone());
         Ok(Self {
             region,
-            endpoint_override,
-            stream_override,
-            instance_connect_endpoint,
+            sdk: calls(&sdk, credentials.clone(), endpoints.ssm.clone()),
+            endpoint_override: endpoints.ssm,
+            stream_override: endpoints.stream,
+            instance_connect_endpoint: endpoints.instance_connect,
+            kms_endpoint: endpoints.kms,
             identity,
             credentials,
             limits: overrides.limits,
             dialer,
-            sdk: sdk.build(),
         })
     }
 
-    /// The credentials of this moment, for one signature; none if requests are not to be signed. They are kept until
-    /// shortly before they expire, so that the API call and the WebSocket that follows it share one resolution.
+    /// The credentials to sign with now; `None` if requests are not signed. They are kept until shortly before they
+    /// expire, so that an API call and the WebSocket that follows share them.
     ///
     /// # Errors
-    /// If there are none, if they were refused, or if whoever gives them cannot be reached.
+    /// If there are no credentials, or if their source refuses them or cannot be reached.
     pub async fn credentials(&self) -> Result<Option<Credentials>, SignInError> {
         self.credentials_by(None).await
     }
 
-    /// Finds the credentials ahead of their first use, while somebody may still be asked for an MFA code by `prompt`.
-    /// Those that it finds are kept.
+    /// Finds the credentials ahead of their first use, and keeps them. `prompt` may ask a person for an MFA code, which
+    /// no later call does.
     ///
     /// # Errors
-    /// As [`Self::credentials`].
+    /// Those of [`Self::credentials`].
     pub async fn sign_in(&self, prompt: &dyn MfaPrompt) -> Result<(), SignInError> {
         self.credentials_by(Some(prompt)).await.map(drop)
     }
@@ -161,7 +136,7 @@ impl Aws {
         credentials.get(prompt).await.map(Some).map_err(|error| credentials.explain(&error))
     }
 
-    /// Where the credentials come from, and so where they can be renewed.
+    /// The source of the credentials, where they can be renewed.
     pub fn login(&self) -> Login {
         self.credentials.as_ref().map_or(Login::Unsigned, |credentials| credentials.login())
     }
@@ -176,18 +151,24 @@ impl Aws {
         self.limits
     }
 
-    /// The name of the profile in use; it need not exist if it is `default`.
+    /// The name of the profile in use. A profile named `default` need not exist.
     pub fn profile(&self) -> &str {
         self.identity.first().map_or("default", String::as_str)
     }
 
-    /// Makes connections; the roots that they trust are read when they are first used.
+    /// The dialer that makes all connections. Root certificates are read when TLS is first needed.
     pub fn dialer(&self) -> &Dialer {
         &self.dialer
     }
 
     pub(super) fn sdk(&self) -> &SdkConfig {
         &self.sdk
+    }
+
+    /// Sends its calls to `http` from now on.
+    #[cfg(test)]
+    pub(super) fn set_http_client(&mut self, http: impl HttpClient + 'static) {
+        self.sdk = self.sdk.to_builder().http_client(http).build();
     }
 
     pub(super) fn cached_credentials(&self) -> Option<&CachedCredentials> {
@@ -204,13 +185,38 @@ impl Aws {
     }
 }
 
-/// Region and endpoint alone: what is behind them includes the credentials.
+/// Shows region and endpoint alone: other fields have credentials.
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Aws")
             .field("region", &self.region)
             .field("endpoint_override", &self.endpoint_override)
             .finish_non_exhaustive()
+    }
+}
+
+/// The URLs that overrides, environment and profile name in place of AWS's own.
+struct Endpoints {
+    ssm: Option<String>,
+    stream: Option<String>,
+    instance_connect: Option<String>,
+    kms: Option<String>,
+    sts: Option<String>,
+}
+
+impl Endpoints {
+    fn read(settings: &Settings<'_>, overrides: &Overrides) -> Result<Self, LoadError> {
+        let ssm = match overrides.endpoint_url.as_deref() {
+            Some(url) => Some(check_url(url, Origin::Override("endpoint_url"))?),
+            None => settings.endpoint(&SSM)?,
+        };
+        Ok(Self {
+            ssm,
+            stream: settings.stream_endpoint(overrides.ssmmessages_endpoint_url.as_deref())?,
+            instance_connect: settings.endpoint(&INSTANCE_CONNECT)?,
+            kms: settings.endpoint(&KMS)?,
+            sts: settings.endpoint(&STS)?,
+        })
     }
 }
 
@@ -223,7 +229,21 @@ struct Sending {
 }
 
 impl Sending {
-    /// For those who give credentials. The region is not known yet.
+    fn read(settings: &Settings<'_>, limits: Limits, dialer: &Dialer) -> Self {
+        Self {
+            http: Http::new(dialer.clone()),
+            timeouts: limits.timeouts(),
+            use_fips: settings.switch("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+            use_dual_stack: settings.switch("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
+        }
+    }
+
+    /// For the servers that give credentials to this machine, container or pod. No proxy gets to see their tokens.
+    fn local(&self, dialer: &Dialer) -> ProviderConfig {
+        self.provider().with_http_client(Http::new(dialer.direct()))
+    }
+
+    /// For all who give credentials, without the region.
     fn provider(&self) -> ProviderConfig {
         ProviderConfig::without_region()
             .with_http_client(self.http.clone())
@@ -250,7 +270,42 @@ impl Sending {
     }
 }
 
-/// The profile in use, and all that the profile files have.
+/// The configuration of STS, which is repeated as the SDK repeats.
+fn sts(sdk: &SdkConfig, endpoint: Option<String>) -> SdkConfig {
+    let mut sts = sdk.to_builder().retry_config(RetryConfig::standard());
+    sts.set_endpoint_url(endpoint);
+    sts.build()
+}
+
+/// The configuration of the API calls. The SDK repeats none of them: a StartSession that is sent twice may start two
+/// sessions, so each call says for itself what is repeated.
+fn calls(sdk: &SdkConfig, credentials: Option<Arc<CachedCredentials>>, endpoint: Option<String>) -> SdkConfig {
+    let mut sdk = sdk.to_builder().retry_config(RetryConfig::disabled());
+    sdk.set_credentials_provider(credentials.map(|credentials| {
+        let provide: Arc<dyn ProvideCredentials> = credentials;
+        SharedCredentialsProvider::new(provide)
+    }));
+    sdk.set_endpoint_url(endpoint);
+    sdk.build()
+}
+
+/// The region that overrides, environment or profile name; else that of the instance this runs on.
+async fn find_region(
+    settings: &Settings<'_>,
+    overrides: &Overrides,
+    profile: &Profile,
+    local: &ProviderConfig,
+) -> Result<String, LoadError> {
+    if let Some(region) = settings.region(overrides.region.as_deref())? {
+        return Ok(region);
+    }
+    match imds_region(local, settings.env).await {
+        Some(region) => check_region(region),
+        None => Err(no_region(profile, settings.env)),
+    }
+}
+
+/// The profile in use, and all sections of the profile files.
 async fn load_profile(
     overrides: &Overrides,
     env: &Env,
@@ -274,8 +329,8 @@ async fn load_sections(env: &Env, files: &EnvConfigFiles, profile: &Profile) -> 
         .map_err(|error| LoadError::ProfileFiles { why: error.to_string(), file: config_file(env) })
 }
 
-/// The one profile that has this name in another case, if none has it as it is: a profile that ssh passes on as part of
-/// `%h` comes in lower case.
+/// The only profile with this name in another case, if no profile has the very name: ssh writes `%h`, and a profile's
+/// name in it, in lower case.
 fn other_case<'a>(name: &str, sections: &'a ProfileSet) -> Option<&'a str> {
     if sections.get_profile(name).is_some() {
         return None;
@@ -288,7 +343,7 @@ fn imds_disabled(env: &Env) -> bool {
     variable(env, "AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// A client that asks once and briefly: a laptop has no metadata service, and its owner waits.
+/// A client of the metadata service that asks once, and for a second at most: a laptop has no such service.
 fn imds_client(provider: &ProviderConfig) -> imds::Client {
     imds::Client::builder()
         .configure(provider)
@@ -298,7 +353,7 @@ fn imds_client(provider: &ProviderConfig) -> imds::Client {
         .build()
 }
 
-/// The region of the EC2 instance this runs on, if it runs on one.
+/// The region of the EC2 instance that the program runs on, if that is one.
 async fn imds_region(provider: &ProviderConfig, env: &Env) -> Option<String> {
     if imds_disabled(env) {
         return None;
@@ -308,7 +363,7 @@ async fn imds_region(provider: &ProviderConfig, env: &Env) -> Option<String> {
     Some(region.as_ref().to_owned())
 }
 
-/// The config file's name as the user can open it.
+/// The config file's path.
 fn config_file(env: &Env) -> String {
     let default = || dirs::home_dir().map(|home| home.join(".aws/config").display().to_string());
     variable(env, "AWS_CONFIG_FILE").or_else(default).unwrap_or_else(|| "~/.aws/config".to_owned())
@@ -491,6 +546,30 @@ mod tests {
         ] {
             let aws = load(&own, env, config).await.unwrap();
             assert_eq!(aws.instance_connect_endpoint.as_deref(), expected, "{env:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn kms_has_an_endpoint_of_its_own() {
+        let own = Overrides { endpoint_url: Some("http://own:1".to_owned()), ..Overrides::default() };
+        let config = "[default]\nregion = eu-west-1\nservices = s\nendpoint_url = https://profile\n\
+            [profile plain]\nregion = eu-west-1\nendpoint_url = https://profile\n\
+            [services s]\nkms =\n  endpoint_url = https://service\n";
+        let plain = Overrides { profile: Some("plain".to_owned()), ..own.clone() };
+        let region = ("AWS_REGION", "eu-west-1");
+        let both = [("AWS_ENDPOINT_URL_KMS", "http://kms:1"), ("AWS_ENDPOINT_URL", "http://all:1")];
+        let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+        for (overrides, env, config, expected) in [
+            (&own, &both[..], config, Some("http://kms:1")),
+            (&own, &both[1..], config, Some("http://all:1")),
+            (&own, &[], config, Some("https://service")),
+            (&plain, &[], config, Some("https://profile")),
+            (&own, &[ignore, both[0]], config, None),
+            (&own, &[region, ("AWS_ENDPOINT_URL_SSM", "http://ssm:1")], "", None),
+        ] {
+            let aws = load(overrides, env, config).await.unwrap();
+            assert_eq!(aws.kms_endpoint.as_deref(), expected, "{env:?}");
+            assert_eq!(aws.endpoint_override.as_deref(), Some("http://own:1"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! A call that failed: which, where, and how.
+//! The error of an API call: which call failed, where, and how.
 
 use std::{fmt, time::Duration};
 
@@ -10,14 +10,14 @@ use super::{
 };
 use ssm_net::DialError;
 
-/// A call that failed. Shown, it says what failed in one line.
+/// The error of an API call. `Display` tells in one line what failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ApiError {
-    /// The call.
+    /// The call that failed.
     pub call: Call,
-    /// The host that it was for, as a person would look it up.
+    /// The host that the call was for, by name or IP address.
     pub host: String,
-    /// The region that it was for.
+    /// The region that the call was for.
     pub region: String,
     /// How it failed.
     pub failure: Box<ApiFailure>,
@@ -26,11 +26,11 @@ pub struct ApiError {
 /// How a call fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ApiFailure {
-    /// There are no credentials to sign it with. Nothing was sent.
+    /// There are no credentials to sign the call with. Nothing was sent.
     SignIn(SignInError),
-    /// The host, or the proxy on the way to it, could not be connected to. Nothing was sent.
+    /// The host, or the proxy on the way there, could not be connected to. Nothing was sent.
     Dial(DialError),
-    /// The host could not be asked: a sentence that says which and why.
+    /// The host could not be reached. The sentence names it and says why.
     Unreachable(String),
     /// There was no answer in time.
     NoAnswer,
@@ -38,27 +38,34 @@ pub enum ApiFailure {
     Broken(String),
     /// The service refused.
     Refused(Refusal),
-    /// The answer lacks what it must have.
+    /// The answer lacks a field that it must have.
     Incomplete {
         /// AWS's name for the field.
         field: &'static str,
     },
-    /// Its answer comes in pages, and not all of them came in time.
+    /// The data key in the answer has another length than the one that was asked for.
+    KeyLength {
+        /// Its length, in bytes.
+        bytes: usize,
+        /// The length that was asked for, in bytes.
+        expected: usize,
+    },
+    /// The answer comes in pages, and not all of them came in time.
     Late {
-        /// How long they were waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// Its answer goes on after all pages that are followed.
+    /// The answer has more pages than are followed.
     Endless {
-        /// How many these are.
+        /// The most pages that are followed.
         pages: usize,
     },
-    /// The SDK did not make a request of it.
+    /// The SDK could not make a request of the call.
     Unsendable(String),
 }
 
 impl ApiError {
-    /// What the failure means for whoever asked.
+    /// The kind of the failure, by which the caller decides what to do.
     pub fn kind(&self) -> ErrorKind {
         match &*self.failure {
             ApiFailure::SignIn(error) => error.kind(),
@@ -70,11 +77,11 @@ impl ApiError {
             | ApiFailure::Incomplete { .. }
             | ApiFailure::Late { .. }
             | ApiFailure::Endless { .. } => ErrorKind::Passing,
-            ApiFailure::Unsendable(_) => ErrorKind::Lasting,
+            ApiFailure::KeyLength { .. } | ApiFailure::Unsendable(_) => ErrorKind::Lasting,
         }
     }
 
-    /// Whether nothing was heard from AWS at all: then it costs nobody but us to try again soon.
+    /// Whether no host of AWS was reached. To try again soon then is no burden to AWS.
     pub fn is_unheard(&self) -> bool {
         matches!(*self.failure, ApiFailure::Dial(_) | ApiFailure::Unreachable(_))
     }
@@ -94,6 +101,9 @@ impl fmt::Display for ApiError {
             ApiFailure::Broken(why) => write!(f, "{host}: {why}"),
             ApiFailure::Refused(refusal) => self.fmt_refusal(refusal, f),
             ApiFailure::Incomplete { field } => write!(f, "the answer to {operation} has no {field}"),
+            ApiFailure::KeyLength { bytes, expected } => {
+                write!(f, "the answer to {operation} has a key of {bytes} bytes in place of {expected}")
+            }
             ApiFailure::Late { limit } => {
                 write!(f, "{host} has not given the list of nodes within {} s", limit.as_secs())
             }
@@ -111,19 +121,31 @@ impl ApiError {
             Reason::Throttled => write!(f, "{host} throttles {operation}{refusal}"),
             Reason::NotConnected => write!(f, "not connected to Session Manager in {region}{refusal}"),
             Reason::NotRunning => write!(f, "the instance does not run{refusal}"),
-            Reason::NotFound => write!(f, "not found in {region}{refusal}"),
+            Reason::NotFound => match call {
+                Call::GenerateDataKey { key_id } => write!(f, "KMS key {key_id} not found in {region}{refusal}"),
+                _ => write!(f, "not found in {region}{refusal}"),
+            },
             Reason::Expired => write!(f, "the AWS credentials have expired{refusal}"),
             Reason::WrongTime => write!(f, "AWS finds the time of the request wrong{refusal}"),
             Reason::NotAccepted => write!(f, "{host} does not accept the AWS credentials{refusal}"),
             Reason::Unsigned => write!(f, "{host} wants requests to be signed{refusal}"),
-            Reason::NotPermitted => write!(f, "{operation} is not permitted{refusal}"),
+            Reason::NotPermitted => match call {
+                Call::GenerateDataKey { key_id } => {
+                    write!(f, "{operation} with KMS key {key_id} is not permitted{refusal}")
+                }
+                _ => write!(f, "{operation} is not permitted{refusal}"),
+            },
             Reason::Document => {
                 let document = if let Call::StartSession { document } = call { document } else { "" };
                 write!(f, "document {document} cannot be used{refusal}")
             }
+            Reason::KeyUnusable => {
+                let key_id = if let Call::GenerateDataKey { key_id } = call { key_id } else { "" };
+                write!(f, "KMS key {key_id} cannot be used{refusal}")
+            }
             Reason::Failing => write!(f, "{host} fails with HTTP {status}{refusal}"),
             Reason::ProxyPassword => f.write_str("the proxy wants a name and a password"),
-            Reason::Stranger => write!(f, "{host} answers HTTP {status}, and not as SSM does"),
+            Reason::Stranger => write!(f, "{host} answers HTTP {status}, and not as {} does", call.service()),
             Reason::Other => write!(f, "{host} refuses {operation}{refusal}"),
         }
     }

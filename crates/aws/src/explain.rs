@@ -1,6 +1,6 @@
-//! What the SDK says of a failed call, as an [`ApiError`].
+//! Errors of the SDK, as [`ApiError`]s.
 //!
-//! It must not decide what happens then: repeating is [`repeat`](super::repeat)'s business.
+//! This module must not decide what follows: [`repeat`](super::repeat) does.
 
 use std::error::Error as StdError;
 
@@ -17,13 +17,13 @@ use super::{
 };
 use ssm_net::DialError;
 
-/// The error of a call that has failed in this way.
+/// The error of a call that failed in this way.
 pub(super) async fn failed(aws: &Aws, call: &Call, failure: ApiFailure) -> ApiError {
     let (call, host) = (call.clone(), aws.host(call).await);
     ApiError { call, host, region: aws.region.clone(), failure: Box::new(failure) }
 }
 
-/// Explains what the SDK returned.
+/// The error of a call for which the SDK returned `error`.
 pub(super) async fn explain<E>(aws: &Aws, call: &Call, error: SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -59,7 +59,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use ssm_net::{Failure, TrustError};
+    use ssm_net::{DialFailure, TrustError};
 
     use super::*;
     use crate::{
@@ -96,7 +96,7 @@ mod tests {
         let error = start_at("https://127.0.0.1:1", "ca_bundle = /nowhere/ca.pem\n").await;
         assert_eq!(error.kind(), ErrorKind::Lasting);
         assert!(error.to_string().starts_with("the CA file /nowhere/ca.pem cannot be used: "), "{error:?}");
-        let ApiFailure::Dial(DialError { failure: Failure::Trust(TrustError::File { setting, .. }), .. }) =
+        let ApiFailure::Dial(DialError { failure: DialFailure::Trust(TrustError::File { setting, .. }), .. }) =
             *error.failure
         else {
             panic!("{error:?}")

@@ -1,8 +1,8 @@
-//! `~/` in names of files, where no shell has seen them: in a profile, behind `=` and behind `file://`.
+//! The home folder in place of `~/`, in paths that no shell expands: in a profile, behind `=` and behind `file://`.
 
 use std::path::{PathBuf, is_separator};
 
-/// `path`, with the user's home folder in place of a leading `~/`, as the AWS CLI has it; on Windows of `~\` too.
+/// `path`, with the user's home folder in place of a leading `~/`, as with the AWS CLI. On Windows `~\` counts as well.
 pub fn expand(path: &str) -> PathBuf {
     match (below_home(path, is_separator), dirs::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
@@ -10,7 +10,7 @@ pub fn expand(path: &str) -> PathBuf {
     }
 }
 
-/// What follows `~` and a separator.
+/// The rest of a path that begins with `~` and a separator.
 fn below_home(path: &str, is_separator: fn(char) -> bool) -> Option<&str> {
     path.strip_prefix('~')?.strip_prefix(is_separator)
 }

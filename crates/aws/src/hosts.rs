@@ -1,14 +1,36 @@
-//! Where the APIs and the streams of sessions are: hosts, as a person would look them up.
+//! Hosts of the APIs and of sessions' streams, by AWS's endpoint rules.
 
 use aws_sdk_ec2instanceconnect::config::endpoint as instance_connect;
+use aws_sdk_kms::config::endpoint as kms;
 use aws_sdk_ssm::config::endpoint as ssm;
 
 use super::{call::Call, config::Aws, http::host_of};
 use ssm_net::Address;
 
+/// The host of a service, by the endpoint rules of the SDK. Each of the SDK's crates has types of its own for them, so
+/// no function can take them all.
+macro_rules! host_of_service {
+    ($aws:expr, $rules:ident, $endpoint:expr, $call:expr) => {{
+        use $rules::ResolveEndpoint;
+
+        let params = $rules::Params::builder()
+            .region($aws.region.clone())
+            .set_use_fips($aws.sdk().use_fips())
+            .set_use_dual_stack($aws.sdk().use_dual_stack())
+            .set_endpoint($endpoint.clone())
+            .build();
+        let endpoint = match &params {
+            Ok(params) => $rules::DefaultResolver::new().resolve_endpoint(params).await.ok(),
+            Err(_) => None,
+        };
+        let host = endpoint.as_ref().and_then(|endpoint| host_of(endpoint.url()));
+        host.unwrap_or_else(|| format!("{} in {}", $call.service(), $aws.region))
+    }};
+}
+
 impl Aws {
-    /// Where the streams of sessions are, as far as that is known before one is started: the host that the user set, or
-    /// that of the region. With an API endpoint of the user's own it is not known.
+    /// The address of sessions' streams, as far as it is known before a session is started: the one that the user has
+    /// set, or the region's. `None` if the user has set an endpoint for the API: its streams may be anywhere.
     pub async fn stream_address(&self) -> Option<Address> {
         if let Some(url) = &self.stream_override {
             return Address::of(&url.parse().ok()?);
@@ -20,47 +42,22 @@ impl Aws {
         Some(Address { host: format!("ssmmessages{rest}"), port: 443, encrypted: true })
     }
 
-    /// The host that a call is sent to, for messages.
+    /// The host that a call is sent to, for messages. If the rules give none: the service and the region.
     pub(super) async fn host(&self, call: &Call) -> String {
         match call {
-            Call::SendSshPublicKey { .. } => self.instance_connect_host().await,
-            _ => self.api_host().await,
+            Call::SendSshPublicKey { .. } => {
+                host_of_service!(self, instance_connect, &self.instance_connect_endpoint, call)
+            }
+            Call::GenerateDataKey { .. } => host_of_service!(self, kms, &self.kms_endpoint, call),
+            Call::StartSession { .. }
+            | Call::ResumeSession
+            | Call::TerminateSession
+            | Call::DescribeInstanceInformation => host_of_service!(self, ssm, &self.endpoint_override, call),
         }
     }
 
     /// The SSM API's host.
     pub(super) async fn api_host(&self) -> String {
-        use ssm::ResolveEndpoint;
-
-        let params = ssm::Params::builder()
-            .region(self.region.clone())
-            .set_use_fips(self.sdk().use_fips())
-            .set_use_dual_stack(self.sdk().use_dual_stack())
-            .set_endpoint(self.endpoint_override.clone())
-            .build();
-        let endpoint = match &params {
-            Ok(params) => ssm::DefaultResolver::new().resolve_endpoint(params).await.ok(),
-            Err(_) => None,
-        };
-        let host = endpoint.as_ref().and_then(|endpoint| host_of(endpoint.url()));
-        host.unwrap_or_else(|| format!("SSM in {}", self.region))
-    }
-
-    /// EC2 Instance Connect's host.
-    async fn instance_connect_host(&self) -> String {
-        use instance_connect::ResolveEndpoint;
-
-        let params = instance_connect::Params::builder()
-            .region(self.region.clone())
-            .set_use_fips(self.sdk().use_fips())
-            .set_use_dual_stack(self.sdk().use_dual_stack())
-            .set_endpoint(self.instance_connect_endpoint.clone())
-            .build();
-        let endpoint = match &params {
-            Ok(params) => instance_connect::DefaultResolver::new().resolve_endpoint(params).await.ok(),
-            Err(_) => None,
-        };
-        let host = endpoint.as_ref().and_then(|endpoint| host_of(endpoint.url()));
-        host.unwrap_or_else(|| format!("EC2 Instance Connect in {}", self.region))
+        self.host(&Call::ResumeSession).await
     }
 }

@@ -1,7 +1,8 @@
-//! The SDK's HTTP client: HTTP/1.1 over the connections of [`ssm_net`], so that the API is reached by the same
-//! proxies, addresses and roots as the WebSocket; it names the host in every failure.
+//! The HTTP client of the SDK: HTTP/1.1 over the connections of [`ssm_net`], with the same proxies and the same trust
+//! as the WebSocket.
 //!
-//! It must not know which calls are made. Credentials providers (STS, SSO, the metadata service) use it too.
+//! Each error has the host's name. Credentials providers (STS, SSO, the metadata service) use the same client. This
+//! module must not know which calls are made.
 
 use std::{
     collections::HashMap,
@@ -34,13 +35,13 @@ use tower_service::Service;
 
 use ssm_net::{Address, CONNECT_TIMEOUT, Dialer, NO_LIMIT, Transport};
 
-/// How long a connection is kept for the next call: one call often follows another, but one that has long been idle
-/// may be cut without a sign, and the call would wait for it in vain.
+/// How long an idle connection is kept for the next call. One call often follows another; but a connection that has
+/// long been idle may be dead, and a call on it would wait in vain.
 const KEEP: Duration = Duration::from_secs(5);
-/// The largest answer that is read, in bytes. The largest that AWS gives, a page of 50 nodes, has some 50 kB.
+/// The largest answer that is read, in bytes. AWS's largest, a page of 50 nodes, has some 50 kB.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// An HTTP client that makes nothing before the first request.
+/// An HTTP client. Nothing is built before the first request.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     inner: Arc<Inner>,
@@ -49,7 +50,8 @@ pub(super) struct Http {
 #[derive(Debug)]
 struct Inner {
     dialer: Dialer,
-    /// The SDK asks for a connector per request; the open connections are in these, one for each time limit.
+    /// One client for each time limit of a connection. The SDK asks for a connector per request, and these keep the
+    /// open connections from one request to the next.
     clients: Mutex<HashMap<Duration, Client<Connector, SdkBody>>>,
 }
 
@@ -110,7 +112,7 @@ async fn send(
         .map_err(|error| ConnectorError::other(error.into(), None))
 }
 
-/// Comes `limit` after a request has its connection: to connect has a limit of its own.
+/// Ends `limit` after the request has got its connection. The time before counts against the limit for connecting.
 async fn silence(mut connection: CaptureConnection, limit: Duration) {
     drop(connection.wait_for_connection_metadata().await);
     tokio::time::sleep(limit).await;
@@ -146,16 +148,16 @@ pub(super) fn host_of(url: &str) -> Option<String> {
     url.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
 
-/// No answer came from `host`; the source says why.
+/// A request to `host` had no answer. The source of the error says why.
 #[derive(Debug)]
 pub(super) struct Unreachable {
-    /// Which host was dialled, or was to be reached through the proxy.
+    /// The host that the request was for, also where a proxy is on the way.
     pub(super) host: String,
     source: ConnectorError,
 }
 
 impl Unreachable {
-    /// The same failure with the host's name, of the same kind for the SDK's eyes.
+    /// The same error with the host's name. Its kind, which the SDK looks at, stays.
     fn wrap(host: String, error: ConnectorError) -> ConnectorError {
         let (is_timeout, is_user, is_io, other) =
             (error.is_timeout(), error.is_user(), error.is_io(), error.as_other());

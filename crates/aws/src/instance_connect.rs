@@ -1,6 +1,6 @@
-//! EC2 Instance Connect: a public key for one user of an instance, good for 60 seconds.
+//! EC2 Instance Connect: it lets the owner of a public key log in as one user of an instance, for 60 seconds.
 //!
-//! It must not know where the key comes from, nor what is done with the minute.
+//! This module must not know where the key comes from, nor who logs in.
 
 use aws_sdk_ec2instanceconnect::{Client, config::Builder};
 
@@ -13,10 +13,10 @@ use super::{
     repeat::{Attempts, BACKOFF, repeat},
 };
 
-/// How often a key is pushed while the service throttles or fails. Pushing it twice does no harm.
+/// How often a key is pushed while the service throttles or fails. To push it twice does no harm.
 const ATTEMPTS: u32 = 3;
 
-/// The id of an EC2 instance: keys can be pushed to nothing else.
+/// The id of an EC2 instance. Keys can be pushed to EC2 instances alone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InstanceId(String);
 
@@ -26,17 +26,17 @@ pub struct InstanceId(String);
 pub struct NotAnInstance(pub String);
 
 impl InstanceId {
-    /// The id of a target, if that is an instance.
+    /// The instance id of a target.
     ///
     /// # Errors
-    /// If it is a hybrid node or an ECS task.
+    /// If the target is a hybrid node or an ECS task.
     pub fn of(target: &str) -> Result<Self, NotAnInstance> {
         let id = target.to_owned();
         if target.starts_with("i-") { Ok(Self(id)) } else { Err(NotAnInstance(id)) }
     }
 }
 
-/// The call, for one account and region.
+/// The EC2 Instance Connect call of one [`Aws`].
 #[derive(Clone, Debug)]
 pub struct InstanceConnect {
     aws: Aws,
@@ -59,7 +59,7 @@ impl InstanceConnect {
     /// Lets the owner of `public_key` (`KIND BASE64`) in as `user` for the next 60 seconds.
     ///
     /// # Errors
-    /// Besides those of every call: [`ErrorKind::Gone`] if there is no such instance.
+    /// Besides those of every call, [`ErrorKind::Gone`] if there is no such instance.
     pub async fn push_key(&self, instance: &InstanceId, user: &str, public_key: &str) -> Result<(), ApiError> {
         let InstanceId(instance_id) = instance;
         tracing::info!(instance_id, user, "pushing the public key");

@@ -1,7 +1,7 @@
-//! DescribeInstanceInformation: the nodes that Session Manager knows, page by page.
+//! The inventory: the managed nodes that Systems Manager knows, by DescribeInstanceInformation, page by page.
 //!
-//! It must not know what a node is looked for, nor which of several is meant. The answers hold no tags: those of a node
-//! can be asked for by a filter only.
+//! The answers have no tags; a filter alone can ask for nodes with a tag. This module must not know why a node is
+//! looked for, nor which of several is meant.
 
 use std::{
     collections::HashSet,
@@ -13,6 +13,8 @@ use aws_sdk_ssm::{
     error::BuildError,
     types::{InstanceInformation, InstanceInformationStringFilter, PingStatus},
 };
+use aws_smithy_types::{DateTime, date_time::Format};
+use serde::{Serialize, Serializer};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -26,36 +28,40 @@ use super::{
     tag::Tag,
 };
 
-/// How often a page is asked for while the service throttles or fails: it only reads, so repeating does no harm.
+/// How often a page is asked for while the service throttles or fails. The call reads alone: to repeat it does no harm.
 const ATTEMPTS: u32 = 4;
-/// The largest page that the service gives, in nodes.
+/// The size of a page, in nodes: the service's maximum.
 const PAGE: i32 = 50;
-/// Pages that are followed at most, so that no list is endless: 5,000 nodes.
+/// The most pages that are followed, so that each list has an end: 5,000 nodes.
 const MAX_PAGES: usize = 100;
-/// For all pages of a list, their repetitions included. A page takes some 100 ms: ample for as many as are followed.
+/// The time limit for all pages of a list, repeated calls included. A page takes some 100 ms, so [`MAX_PAGES`] take 10
+/// s.
 const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The nodes that are asked for.
+/// Which nodes to ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Filter<'a> {
     /// All nodes.
     All,
-    /// The one with this id.
+    /// The node with this id.
     Id(&'a str),
-    /// Those with all of these tags. The service compares keys and values exactly.
+    /// The nodes that have all of these tags. The service compares keys and values exactly.
     Tags(&'a [Tag]),
 }
 
-/// A managed node, in AWS's words.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A managed node. It is serialized under AWS's own names, with times as RFC 3339 has them, in UTC.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct ManagedNode {
     /// `InstanceId`.
+    #[serde(rename = "InstanceId")]
     pub id: String,
     /// `Name`, which hybrid nodes get by their activation. The Name tag of an EC2 instance is not here.
     pub name: Option<String>,
-    /// `ComputerName`: what the machine calls itself, as a rule its whole host name.
+    /// `ComputerName`: the machine's own name, as a rule its whole host name.
     pub computer_name: Option<String>,
     /// `IPAddress`, IPv4 or IPv6.
+    #[serde(rename = "IPAddress")]
     pub address: Option<String>,
     /// `PlatformType`: Linux, Windows or MacOS.
     pub platform_type: Option<String>,
@@ -68,33 +74,28 @@ pub struct ManagedNode {
     /// `ResourceType`: EC2Instance or ManagedInstance.
     pub resource_type: Option<String>,
     /// `PingStatus`.
+    #[serde(rename = "PingStatus")]
     pub ping: Ping,
     /// `LastPingDateTime`.
+    #[serde(rename = "LastPingDateTime", serialize_with = "serialize_time")]
     pub last_ping: Option<SystemTime>,
 }
 
-/// How the agent's connection to Systems Manager is.
+/// The state of the agent's connection to Systems Manager.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ping {
-    /// It answers.
+    /// The agent answers.
     Online,
-    /// It has not been heard of for some minutes.
+    /// The agent has been silent for some minutes.
     ConnectionLost,
-    /// It has not been heard of for long. AWS calls this status deprecated.
+    /// The agent has been silent for long. AWS calls this status deprecated.
     Inactive,
     /// A status that is not known here.
     Other(String),
 }
 
-impl ManagedNode {
-    /// What a person calls the node; the Name tag of an EC2 instance is not among what the service says.
-    pub fn display_name(&self) -> Option<&str> {
-        self.name.as_deref().or(self.computer_name.as_deref())
-    }
-}
-
 impl Ping {
-    /// AWS's word for it.
+    /// AWS's word for the state.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Online => "Online",
@@ -105,19 +106,30 @@ impl Ping {
     }
 }
 
+impl Serialize for Ping {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A time that no text can have is left out, as one that is not known.
+fn serialize_time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.and_then(|time| DateTime::from(time).fmt(Format::DateTime).ok()).serialize(serializer)
+}
+
 /// The nodes that were asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct List {
-    /// The nodes, as far as pages are followed.
+    /// The nodes on the pages that were followed.
     pub nodes: Vec<ManagedNode>,
-    /// Whether these are all.
+    /// Whether there are no more.
     pub is_whole: bool,
 }
 
 /// Some of the nodes. A page may be empty though more follow.
 struct Page {
     nodes: Vec<ManagedNode>,
-    /// What to ask for the next page with; none after the last.
+    /// The token to ask for the next page with; `None` on the last page.
     next: Option<String>,
 }
 
@@ -136,10 +148,10 @@ impl Inventory {
         Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF, limit: LIST_TIMEOUT }
     }
 
-    /// All nodes that were asked for, as far as they are followed.
+    /// All nodes that `filter` asks for, up to 5,000.
     ///
     /// # Errors
-    /// Those of every call, and a list that takes too long.
+    /// Those of every call; a list that takes over 60 s.
     pub async fn all(&self, filter: Filter<'_>) -> Result<List, ApiError> {
         let mut nodes = Vec::new();
         // A node that moves to a later page while the list is read is in both.
@@ -154,7 +166,7 @@ impl Inventory {
     /// The node with this id, if Systems Manager knows it.
     ///
     /// # Errors
-    /// As for [`Self::all`], and an answer without end.
+    /// Those of [`Self::all`]; an answer without end.
     pub async fn node(&self, id: &str) -> Result<Option<ManagedNode>, ApiError> {
         let mut pages = self.pages(Filter::Id(id));
         loop {
@@ -166,14 +178,14 @@ impl Inventory {
                 }
                 Ok(None) if pages.is_at_end() => return Ok(None),
                 Ok(None) => return Err(self.failed(ApiFailure::Endless { pages: MAX_PAGES }).await),
-                // Ids that it does not know are an empty list to the service at times, and an error at others.
+                // The service answers an unknown id with an empty list at times, and with an error at others.
                 Err(error) if error.kind() == ErrorKind::Gone => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// The pages of what is asked for, one after the other.
+    /// The pages with the nodes that `filter` asks for.
     fn pages<'a>(&'a self, filter: Filter<'a>) -> Pages<'a> {
         Pages { inventory: self, filter, next: Some(None), left: MAX_PAGES, deadline: Instant::now() + self.limit }
     }
@@ -206,14 +218,14 @@ impl Inventory {
 struct Pages<'a> {
     inventory: &'a Inventory,
     filter: Filter<'a>,
-    /// How to ask for the next page, if there is one.
+    /// The token of the next page, which the first page has none of; `None` if there is no next page.
     next: Option<Option<String>>,
     left: usize,
     deadline: Instant,
 }
 
 impl Pages<'_> {
-    /// The next page's nodes; none after the last that is followed.
+    /// The next page's nodes; `None` after the last page that is followed.
     async fn next(&mut self) -> Result<Option<Vec<ManagedNode>>, ApiError> {
         if self.left == 0 {
             return Ok(None);
@@ -228,7 +240,7 @@ impl Pages<'_> {
         Ok(Some(page.nodes))
     }
 
-    /// Whether no page is left, not even one that is not followed.
+    /// Whether the service has no more pages.
     fn is_at_end(&self) -> bool {
         self.next.is_none()
     }
@@ -245,7 +257,7 @@ fn filters(filter: Filter<'_>) -> Result<Option<Vec<InstanceInformationStringFil
     }
 }
 
-/// A node of the answer; one without an id is of no use.
+/// A node of the answer; `None` if it has no id.
 fn managed_node(answer: InstanceInformation) -> Option<ManagedNode> {
     let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     Some(ManagedNode {

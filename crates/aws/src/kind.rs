@@ -1,28 +1,28 @@
-//! The failures that callers tell apart.
+//! Kinds of errors: the distinctions by which callers decide what to do next.
 
-use ssm_net::{DialError, Failure};
+use ssm_net::{DialError, DialFailure};
 
-/// What a failure means for whoever asked: whether it may pass, and what would have to change for that.
+/// The meaning of an error for the caller: whether it may pass, and which change that takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ErrorKind {
-    /// The service asks for fewer calls; it has done nothing.
+    /// The service asks for fewer calls. It has not done what it was asked.
     Throttled,
-    /// The service or the way to it failed; whether it has done anything is not known.
+    /// The service or the network failed. The service may have done what it was asked.
     Passing,
-    /// What was asked about does not exist, or not any more.
+    /// There is no such node, session, instance or key, or not any more.
     Gone,
     /// The target has no connection to Session Manager at the moment.
     NotConnected,
     /// The credentials have expired.
     Expired,
-    /// Whoever asks has no credentials that are accepted, or no permission. Either may be given while we wait.
+    /// The credentials are missing or not accepted, or give no permission. Both may change while the program waits.
     Denied,
-    /// Anything else: asking again gives the same answer.
+    /// Any other error: to ask again brings the same answer.
     Lasting,
 }
 
 impl ErrorKind {
-    /// Whether the credentials or their permissions are what has to change.
+    /// Whether credentials or permissions have to change before the call can succeed.
     pub fn is_denial(self) -> bool {
         matches!(self, Self::Expired | Self::Denied)
     }
@@ -36,9 +36,9 @@ impl ErrorKind {
 impl From<&DialError> for ErrorKind {
     fn from(error: &DialError) -> Self {
         match error.failure {
-            Failure::Trust(_) => Self::Lasting,
-            Failure::ProxyPassword { .. } => Self::Denied,
-            // A network's login page answers in the host's place until somebody has logged in.
+            DialFailure::Trust(_) => Self::Lasting,
+            DialFailure::ProxyPassword { .. } => Self::Denied,
+            // Until the user logs in to the network, its login page may answer in the host's place.
             _ => Self::Passing,
         }
     }
@@ -70,8 +70,8 @@ mod tests {
             let host = "ssm.example".to_owned();
             ErrorKind::from(&DialError { host, port: 443, failure, via: None })
         };
-        assert_eq!(kind(Failure::TimedOut), ErrorKind::Passing);
-        assert_eq!(kind(Failure::ProxyPassword { given: false }), ErrorKind::Denied);
-        assert_eq!(kind(Failure::Trust(ssm_net::TrustError::NoRoots)), ErrorKind::Lasting);
+        assert_eq!(kind(DialFailure::TimedOut), ErrorKind::Passing);
+        assert_eq!(kind(DialFailure::ProxyPassword { given: false }), ErrorKind::Denied);
+        assert_eq!(kind(DialFailure::Trust(ssm_net::TrustError::NoRoots)), ErrorKind::Lasting);
     }
 }

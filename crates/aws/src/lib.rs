@@ -1,12 +1,12 @@
-//! AWS as a Session Manager client needs it: who the user is, which region and endpoint, the three session calls, the list
-//! of managed nodes, and EC2 Instance Connect.
+//! AWS's settings, credentials and API calls, as a Session Manager client needs them: the session calls, the list of
+//! managed nodes, EC2 Instance Connect, and KMS's data key for an encrypted session.
 //!
-//! Settings and credentials are found as the AWS CLI finds them. It must not know what runs over a session, nor where its
-//! settings were typed: no WebSocket, no channel, no terminal, no command line. Errors are enums with the facts that a
-//! sentence about them needs; [`ErrorKind`] is what to decide by.
+//! Settings and credentials are found as the AWS CLI finds them. This crate must not know what runs over a session, nor
+//! where a setting was typed: it has no WebSocket, no channel, no terminal and no command line. Its errors are enums
+//! with the facts that a sentence about them needs. Callers decide by [`ErrorKind`].
 //!
-//! The SDK logs requests and responses under its own tracing targets, tokens included: show this crate's targets
-//! only, and nothing secret appears.
+//! The SDK logs requests and responses, tokens included, under tracing targets of its own. Show the targets of this
+//! crate alone: they have no secrets.
 //!
 //! # Example
 //! ```no_run
@@ -34,21 +34,26 @@ mod call;
 mod cause;
 mod config;
 mod credentials;
+mod denial;
 mod error;
 mod explain;
+mod find;
 mod home;
 mod hosts;
 mod http;
 mod instance_connect;
 mod inventory;
 mod kind;
+mod kms;
 mod load_error;
+mod names;
 mod overrides;
 mod profile_files;
 mod refusal;
 mod repeat;
 mod sessions;
 mod settings;
+mod shapes;
 mod tag;
 
 #[cfg(test)]
@@ -61,14 +66,19 @@ pub use self::{
     call::Call,
     config::Aws,
     credentials::{ChainError, Login, MfaAnswer, MfaPrompt, SignInError},
+    denial::Denial,
     error::{ApiError, ApiFailure},
+    find::{Found, NotFound},
     home::expand as expand_home,
     instance_connect::{InstanceConnect, InstanceId, NotAnInstance},
     inventory::{Filter, Inventory, List, ManagedNode, Ping},
     kind::ErrorKind,
+    kms::{DATA_KEY_BYTES, DataKey, Kms},
     load_error::{HalfKeyPair, LoadError, Origin},
+    names::KnownBy,
     overrides::{Limits, Overrides},
     refusal::{Reason, Refusal},
     sessions::{Session, Sessions, StartRequest, Stream, Token},
+    shapes::{MAX_TARGET_CHARS, is_ecs_task, is_node_id, is_region},
     tag::{NotATag, Tag},
 };

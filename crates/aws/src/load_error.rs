@@ -1,11 +1,11 @@
-//! Settings that make no sense: which, and where they come from.
+//! The errors of settings: which setting makes no sense, and where it comes from.
 
 use std::fmt;
 
-/// Why there is no [`Aws`](crate::Aws). Shown, it says what failed in one line.
+/// The error of loading an [`Aws`](crate::Aws). `Display` tells in one line what failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LoadError {
-    /// A profile file has a line that makes no sense, or cannot be read.
+    /// A profile file cannot be read, or has a line that makes no sense.
     #[error("the profile files cannot be read: {why}")]
     ProfileFiles {
         /// The line, or what the system says.
@@ -18,7 +18,7 @@ pub enum LoadError {
     NoSuchProfile {
         /// Its name.
         name: String,
-        /// Those that there are, in order of name.
+        /// The names of the profiles that exist, sorted.
         known: Vec<String>,
         /// The config file's name.
         file: String,
@@ -31,10 +31,10 @@ pub enum LoadError {
         /// The config file's name.
         file: String,
     },
-    /// What is named as the region can be none.
+    /// The text that is set as the region cannot be one.
     #[error("{0:?} is not a region")]
     NotARegion(String),
-    /// What is named as the URL of an API or of the streams is none, or has a user's name in it.
+    /// The text that is set as the URL of an API or of the streams is no URL, or has a user's name in it.
     #[error("{0} is no http or https URL with a host")]
     NotAUrl(Origin),
     /// The environment has one half of a key pair.
@@ -45,11 +45,11 @@ pub enum LoadError {
 /// One half of a key pair without the other.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HalfKeyPair {
-    /// The profile that has it; none if it is the environment.
+    /// The profile that has the half; `None` for the environment.
     pub profile: Option<String>,
     /// The variable or setting that is there.
     pub set: &'static str,
-    /// The one that is missing.
+    /// The variable or setting that is missing.
     pub missing: &'static str,
 }
 
@@ -81,7 +81,7 @@ pub enum Origin {
     },
 }
 
-/// As whoever has set it would look for it: `Overrides::ca_bundle`, `AWS_CA_BUNDLE`, `ca_bundle of profile default`.
+/// The setting's name and place: `Overrides::ca_bundle`, `AWS_CA_BUNDLE`, `ca_bundle of profile default`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

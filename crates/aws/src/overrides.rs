@@ -1,6 +1,6 @@
-//! What the program says in place of environment and profile.
+//! Overrides: the program's own settings, which win over environment and profile.
 //!
-//! Plain values. It must not know where they are read from or whom they are asked of.
+//! They are plain values. This module must not know where they come from.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use aws_config::timeout::TimeoutConfig;
 
 use ssm_net::CONNECT_TIMEOUT;
 
-/// For one whole attempt of an API call, its connection included. StartSession answers in under a second; a slow network
-/// may need some more, and nobody waits longer for a prompt.
+/// The time limit for one attempt of an API call, its connection included. StartSession answers in under a second, a
+/// slow network needs some more, and nobody waits longer than this for a prompt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the program says in place of environment and profile: its command line, as a rule.
+/// The program's own settings, which win over environment and profile. As a rule they are its command line.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Overrides {
     /// The profile's name. As with the AWS CLI, it wins over credentials in the environment.
@@ -21,31 +21,32 @@ pub struct Overrides {
     pub region: Option<String>,
     /// The SSM API's URL, `http://` or `https://`.
     pub endpoint_url: Option<String>,
-    /// Where streams are dialled in place of what the API says, `http://` or `https://`.
+    /// The URL for streams, `http://` or `https://`: its scheme, host and port take the place of those that the API
+    /// gives.
     pub ssmmessages_endpoint_url: Option<String>,
     /// The PEM file, or folder of them, with the certificate authorities to trust; `~/` is the home folder.
     pub ca_bundle: Option<String>,
-    /// Take every certificate, whoever made it.
+    /// Whether every certificate is accepted, of any issuer and for any name.
     pub no_verify_ssl: bool,
-    /// Send requests without a signature, and look for no credentials.
+    /// Whether requests are sent without a signature. Credentials are not looked for then.
     pub no_sign_request: bool,
-    /// Leave the AWS CLI's cache of temporary credentials alone.
+    /// Whether the AWS CLI's cache of temporary credentials is neither read nor written.
     pub no_credential_cache: bool,
-    /// Time limits in place of ours.
+    /// Time limits in place of the default ones.
     pub limits: Limits,
 }
 
-/// Time limits of a call; [`NO_LIMIT`](ssm_net::NO_LIMIT) for none.
+/// The time limits of a call. [`NO_LIMIT`](ssm_net::NO_LIMIT) stands for no limit, `None` for the default.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
-    /// To connect, through proxies and TLS. A session's stream is connected to within the same time.
+    /// The limit for a connection, proxy and TLS included: 10 s by default. It holds for a session's stream, too.
     pub connect: Option<Duration>,
-    /// From then on until the answer begins.
+    /// The limit from then on until the answer begins: 20 s by default.
     pub read: Option<Duration>,
 }
 
 impl Limits {
-    /// The limits as the SDK takes them. An attempt may take as long as both its parts; if nobody has asked for either,
+    /// The limits for the SDK. A whole attempt may take as long as both its parts; if neither is set,
     /// [`ATTEMPT_TIMEOUT`].
     pub(super) fn timeouts(self) -> TimeoutConfig {
         let connect = self.connect.unwrap_or(CONNECT_TIMEOUT);

@@ -1,5 +1,5 @@
-//! Where the API and the streams are in each of AWS's partitions, with FIPS and dual-stack: as AWS's own rules say for the
-//! API, and with the name of the message gateway in its place for the stream.
+//! Tests of the hosts of API and streams in each of AWS's partitions, with FIPS and dual-stack: the API's by AWS's own
+//! rules, the streams' with the message gateway's name in place of the API's.
 
 use super::{
     Aws, Overrides,

@@ -1,4 +1,4 @@
-//! The profile files, as the SDK reads them.
+//! The profile files, `~/.aws/config` and `~/.aws/credentials`, as the SDK reads them.
 
 use aws_config::profile::{self, ProfileFileLoadError, ProfileSet};
 use aws_runtime::env_config::file::EnvConfigFiles;

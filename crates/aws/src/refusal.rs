@@ -1,6 +1,6 @@
-//! A refusal: what the service answers in place of what it was asked for, and what that means.
+//! Refusals: error answers of a service, each with what it means.
 //!
-//! It must not know which call was refused.
+//! This module must not know which call was refused.
 
 use std::fmt;
 
@@ -10,22 +10,22 @@ use super::{
     kind::ErrorKind,
 };
 
-/// An answer that says no.
+/// An error answer of a service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
-    /// What it means.
+    /// The meaning of the answer.
     pub reason: Reason,
-    /// Its HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// AWS's name for the error; empty if the answer was none of AWS's.
+    /// AWS's code for the error; empty if the answer is not one of AWS's.
     pub code: String,
-    /// The first line of what AWS says about it, without control characters; empty if that may hold a secret.
+    /// The first line of AWS's message, without control characters; empty if the message may have a secret in it.
     pub message: String,
-    /// Where the credentials come from that the call was signed with.
+    /// The source of the credentials that the call was signed with.
     pub login: Login,
 }
 
-/// What a refusal means.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
     /// The service asks for fewer calls.
@@ -34,41 +34,44 @@ pub enum Reason {
     NotConnected,
     /// The instance does not run.
     NotRunning,
-    /// There is no such target or session, or not any more.
+    /// There is no such target, session or key, or not any more.
     NotFound,
     /// The credentials have expired.
     Expired,
     /// The time of the request is wrong: this machine's clock, as a rule.
     WrongTime,
-    /// The credentials are not AWS's, or the signature is not theirs.
+    /// AWS does not know the credentials, or the signature does not match them.
     NotAccepted,
-    /// The request was not signed, and has to be.
+    /// The request has to be signed, and was not.
     Unsigned,
     /// A policy does not permit the call.
     NotPermitted,
     /// The session document cannot be used.
     Document,
+    /// The KMS key cannot be used: it is disabled or is to be deleted, or it is for something else than data keys.
+    KeyUnusable,
     /// The service itself is in trouble.
     Failing,
-    /// A proxy on the way wants a name and a password.
+    /// A proxy in between wants a name and a password.
     ProxyPassword,
-    /// Something else than the API answers: a login page of the network, a web server.
+    /// The answer comes from something else than the API: a login page of the network, a web server.
     Stranger,
-    /// A reason that is not known here: what was asked for, as a rule.
+    /// Another reason. As a rule the request itself is wrong.
     Other,
 }
 
 impl Refusal {
-    /// Reads an answer with this HTTP status, and with this error in it; both texts are empty if there is none.
+    /// The refusal in an answer with this HTTP status, error code and message. Both texts are empty if the answer has
+    /// none.
     pub(super) fn read(status: u16, code: &str, message: &str, login: Login) -> Self {
-        // This one answers with the Authorization header that it was sent.
+        // The message of this error quotes the request's Authorization header.
         let is_echo = code.starts_with("IncompleteSignature");
         let shown = if is_echo { String::new() } else { first_line(message) };
         Self { reason: Reason::of(status, code, message), status, code: code.to_owned(), message: shown, login }
     }
 }
 
-/// ` (Code: what AWS says)`, one bounded line; nothing if it says nothing.
+/// ` (CODE: MESSAGE)` in one bounded line; nothing if there is no code.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code.as_str(), quoted(&self.message)) {
@@ -81,51 +84,68 @@ impl fmt::Display for Refusal {
 
 impl Reason {
     fn of(status: u16, code: &str, message: &str) -> Self {
-        // Services spell the same error with and without "Exception".
+        // Some services put "Exception" behind an error's name, others do not.
         let code = code.trim_end_matches("Exception");
-        let late = ["expired", "yet current"].iter().any(|word| message.contains(word));
+        if status == 429 {
+            return Self::Throttled;
+        }
+        let known = Self::of_request(code).or_else(|| Self::of_signature(code, message));
+        known.unwrap_or_else(|| Self::of_answer(status, code))
+    }
+
+    /// The codes about how much is asked for, and about what.
+    fn of_request(code: &str) -> Option<Self> {
+        Some(match code {
+            "Throttling"
+            | "Throttled"
+            | "ThrottledRequest"
+            | "RequestThrottled"
+            | "RequestLimitExceeded"
+            | "TooManyRequests"
+            | "SlowDown"
+            | "BandwidthLimitExceeded"
+            | "PriorRequestNotComplete" => Self::Throttled,
+            "TargetNotConnected" => Self::NotConnected,
+            "EC2InstanceStateInvalid" | "EC2InstanceUnavailable" => Self::NotRunning,
+            "InvalidInstanceId"
+            | "InvalidInstanceID.NotFound"
+            | "InvalidTarget"
+            | "DoesNotExist"
+            | "EC2InstanceNotFound" => Self::NotFound,
+            // KMS says both of a key, also of one whose ARN is of another region.
+            "NotFound" | "InvalidArn" => Self::NotFound,
+            "Disabled" | "KMSInvalidState" | "InvalidKeyUsage" => Self::KeyUnusable,
+            _ => return None,
+        })
+    }
+
+    /// The codes about the signature and the credentials that it was made with.
+    fn of_signature(code: &str, message: &str) -> Option<Self> {
+        let is_late = ["expired", "yet current"].iter().any(|word| message.contains(word));
+        Some(match code {
+            "ExpiredToken" | "TokenRefreshRequired" => Self::Expired,
+            "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::WrongTime,
+            "InvalidSignature" | "SignatureDoesNotMatch" if is_late => Self::WrongTime,
+            "UnrecognizedClient"
+            | "InvalidClientTokenId"
+            | "InvalidAccessKeyId"
+            | "InvalidSignature"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "AuthFailure"
+            | "OptInRequired" => Self::NotAccepted,
+            "MissingAuthenticationToken" => Self::Unsigned,
+            _ => return None,
+        })
+    }
+
+    /// The rest, by the beginning of the code and by the HTTP status.
+    fn of_answer(status: u16, code: &str) -> Self {
         match (code, status) {
-            (
-                "Throttling"
-                | "Throttled"
-                | "ThrottledRequest"
-                | "RequestThrottled"
-                | "RequestLimitExceeded"
-                | "TooManyRequests"
-                | "SlowDown"
-                | "BandwidthLimitExceeded"
-                | "PriorRequestNotComplete",
-                _,
-            )
-            | (_, 429) => Self::Throttled,
-            ("TargetNotConnected", _) => Self::NotConnected,
-            ("EC2InstanceStateInvalid" | "EC2InstanceUnavailable", _) => Self::NotRunning,
-            (
-                "InvalidInstanceId"
-                | "InvalidInstanceID.NotFound"
-                | "InvalidTarget"
-                | "DoesNotExist"
-                | "EC2InstanceNotFound",
-                _,
-            ) => Self::NotFound,
-            ("ExpiredToken" | "TokenRefreshRequired", _) => Self::Expired,
-            ("RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture", _) => Self::WrongTime,
-            ("InvalidSignature" | "SignatureDoesNotMatch", _) if late => Self::WrongTime,
-            (
-                "UnrecognizedClient"
-                | "InvalidClientTokenId"
-                | "InvalidAccessKeyId"
-                | "InvalidSignature"
-                | "SignatureDoesNotMatch"
-                | "IncompleteSignature"
-                | "AuthFailure"
-                | "OptInRequired",
-                _,
-            ) => Self::NotAccepted,
-            ("MissingAuthenticationToken", _) => Self::Unsigned,
-            (code, status) if code.starts_with("AccessDenied") || is_denial(code, status) => Self::NotPermitted,
+            (code, status) if is_denial(code, status) => Self::NotPermitted,
             (code, _) if code.starts_with("InvalidDocument") => Self::Document,
             ("InternalServerError" | "InternalFailure" | "ServiceUnavailable", _) | (_, 500..=599) => Self::Failing,
+            ("KMSInternal" | "KeyUnavailable" | "DependencyTimeout", _) => Self::Failing,
             ("", 407) => Self::ProxyPassword,
             ("", _) => Self::Stranger,
             _ => Self::Other,
@@ -142,7 +162,7 @@ impl Reason {
                 ErrorKind::Denied
             }
             Self::Failing | Self::Stranger => ErrorKind::Passing,
-            Self::NotRunning | Self::Document | Self::Other => ErrorKind::Lasting,
+            Self::NotRunning | Self::Document | Self::KeyUnusable | Self::Other => ErrorKind::Lasting,
         }
     }
 }
@@ -189,6 +209,15 @@ mod tests {
             (403, "SomethingNew", Reason::NotPermitted, Denied),
             (407, "", Reason::ProxyPassword, Denied),
             (400, "InvalidDocument", Reason::Document, Lasting),
+            (400, "NotFoundException", Reason::NotFound, ErrorKind::Gone),
+            (400, "InvalidArnException", Reason::NotFound, ErrorKind::Gone),
+            (400, "DisabledException", Reason::KeyUnusable, Lasting),
+            (400, "KMSInvalidStateException", Reason::KeyUnusable, Lasting),
+            (400, "InvalidKeyUsageException", Reason::KeyUnusable, Lasting),
+            (400, "KeyUnavailableException", Reason::Failing, Passing),
+            (400, "DependencyTimeoutException", Reason::Failing, Passing),
+            (500, "KMSInternalException", Reason::Failing, Passing),
+            (400, "InvalidGrantTokenException", Reason::Other, Lasting),
             (400, "ValidationException", Reason::Other, Lasting),
             (400, "SomethingNew", Reason::Other, Lasting),
         ] {

@@ -1,6 +1,6 @@
-//! How a call is repeated, and how it fails.
+//! Retries: calls are sent again after failures that may pass, with backoff.
 //!
-//! It must not know what a call is for.
+//! This module must not know what a call is for.
 
 use std::time::Duration;
 
@@ -16,19 +16,23 @@ use super::{
     kind::ErrorKind,
 };
 
-/// The pauses after failed attempts. Those of four make 3.5 s at most, about as long as a person waits before asking why.
+/// The pauses between attempts. With four attempts they make 3.5 s at most: about as long as a person waits without
+/// asking why.
 pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2));
 
-/// How often and how fast a call is repeated.
+/// How often a call is sent, and at which pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempts {
-    /// Attempts in all.
+    /// The most attempts, the first one included.
     pub(super) limit: u32,
-    /// The pauses between them.
+    /// The pauses between attempts.
     pub(super) backoff: Backoff,
 }
 
-/// Sends as often as `attempts` allows, as long as `again` says so of the failure.
+/// Sends a call, and sends it again as long as `again` is true for the kind of its error and `attempts` are left.
+///
+/// # Errors
+/// That of the last attempt, or of the search for credentials ahead of the first.
 pub(super) async fn repeat<T, E, F>(
     aws: &Aws,
     call: &Call,
@@ -41,7 +45,7 @@ where
     // Not an async closure: what awaits one is not known to be `Send`.
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
-    // Ahead of the call and outside its time limit: fetching credentials may take a person's attention.
+    // Outside the call's time limit: a person may have to do something before there are credentials.
     if let Err(error) = aws.credentials().await {
         return Err(failed(aws, call, ApiFailure::SignIn(error)).await);
     }
@@ -57,7 +61,7 @@ where
         if let (ErrorKind::Expired, Some(credentials)) = (kind, aws.cached_credentials()) {
             credentials.forget().await;
         }
-        // Credentials have been looked for with a patience of their own.
+        // The search for credentials has its own time limit and is not repeated.
         let is_signed = !matches!(*error.failure, ApiFailure::SignIn(_));
         if attempts_left == 0 || !is_signed || !again(kind) {
             return Err(error);

@@ -1,6 +1,6 @@
-//! The three calls a session needs: StartSession, ResumeSession, TerminateSession (protocol §1).
+//! The session calls: StartSession, ResumeSession and TerminateSession (protocol §1).
 //!
-//! It must not know what is done with a stream. The token passes through here and is shown nowhere.
+//! This module must not know what a stream is used for. It passes the session's token on and shows it nowhere.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,12 +21,13 @@ use super::{
     repeat::{Attempts, BACKOFF, repeat},
 };
 
-/// How often StartSession is sent while the service throttles. It is repeated for nothing else: an attempt whose
-/// answer got lost may have started a session, and another attempt would leave that one behind.
+/// How often StartSession is sent while the service throttles. After any other failure it is not repeated: if the
+/// answer was lost, a session has been started, and another attempt would leave that session behind.
 const START_ATTEMPTS: u32 = 4;
-/// ResumeSession is sent once: whoever resumes has a schedule of its own.
+/// ResumeSession is sent once: its callers have a schedule of their own.
 const RESUME_ATTEMPTS: u32 = 1;
-/// How often TerminateSession is sent; ending twice is harmless. Not more, as the user has already left.
+/// How often TerminateSession is sent. To end a session twice does no harm. The user has left already, so it is not
+/// sent more often.
 const TERMINATE_ATTEMPTS: u32 = 2;
 
 /// The session calls of one [`Aws`].
@@ -37,38 +38,41 @@ pub struct Sessions {
     backoff: Backoff,
 }
 
-/// What a session is to be.
+/// The parameters of StartSession.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StartRequest {
-    /// The node, as the service knows it.
+    /// The target's id: of an instance or hybrid node, or `ecs:CLUSTER_TASK_RUNTIME`.
     pub target: String,
     /// The session document's name.
     pub document: String,
     /// The document's parameters.
     pub parameters: BTreeMap<String, Vec<String>>,
-    /// What to note with the session, 1 to 256 characters.
+    /// The reason that AWS keeps with the session, 1 to 256 characters.
     pub reason: Option<String>,
 }
 
 /// A session that has been started.
 #[derive(Debug)]
 pub struct Session {
-    /// Its id, for ResumeSession and TerminateSession.
+    /// The session's id, for ResumeSession and TerminateSession.
     pub id: String,
-    /// The way to its data channel.
+    /// The target's id, as StartSession was given it. The data key of an encrypted session is bound to it.
+    pub target: String,
+    /// The access to its data channel.
     pub stream: Stream,
 }
 
-/// The way to a session's data channel, good for one connection.
+/// The access to a session's data channel, good for one connection.
 #[derive(Debug)]
 pub struct Stream {
-    /// The WebSocket's URL. Its query is opaque and is to be dialled as it stands.
+    /// The WebSocket's URL. Its query is opaque and has to stay as it is.
     pub url: String,
-    /// What the open message has to present.
+    /// The token for the open message.
     pub token: Token,
 }
 
-/// A session's token. It opens the session to whoever has it: memory is wiped after use, and `Debug` hides it.
+/// A session's token. Anybody who has it can use the session, so `Debug` hides it, and it is wiped from memory when it
+/// is dropped.
 pub struct Token(Zeroizing<String>);
 
 impl Token {
@@ -96,11 +100,11 @@ impl Sessions {
         Self { aws: aws.clone(), client: aws.ssm(), backoff: BACKOFF }
     }
 
-    /// Starts a session. While the service throttles, it is asked again up to three times.
+    /// Starts a session. While the service throttles, the call is sent again, three times at most.
     ///
     /// # Errors
-    /// Besides those of every call: [`ErrorKind::NotConnected`] if the target may be starting, stopped, or no node at
-    /// all, and [`ErrorKind::Gone`] if there is none.
+    /// Besides those of every call: [`ErrorKind::NotConnected`] if the target is starting or stopped, or is no node at
+    /// all; [`ErrorKind::Gone`] if there is no such target.
     pub async fn start(&self, request: &StartRequest) -> Result<Session, ApiError> {
         let StartRequest { target, document, parameters, reason } = request;
         tracing::info!(target, document, region = self.aws.region, "starting a session");
@@ -116,16 +120,16 @@ impl Sessions {
         let id = self.field(answer.session_id, "SessionId", &call).await?;
         tracing::info!(session = id, took = %format_args!("{} ms", begun.elapsed().as_millis()), "session started");
         match self.stream(answer.token_value, answer.stream_url, &call).await {
-            Ok(stream) => Ok(Session { id, stream }),
+            Ok(stream) => Ok(Session { id, target: request.target.clone(), stream }),
             Err(error) => {
-                // It was started all the same, and nobody else will end it.
+                // The session has been started all the same, and nobody else would end it.
                 let _ = self.terminate(&id).await;
                 Err(error)
             }
         }
     }
 
-    /// Asks for a new way to a session's data channel; `None` means that the session is over. One attempt.
+    /// Asks for a new access to a session's data channel, once. `None` means that the session is over.
     ///
     /// # Errors
     /// Those of every call.
@@ -144,10 +148,11 @@ impl Sessions {
         }
     }
 
-    /// Ends a session; one that has already ended is no error. Asked again once if the network or the service fails.
+    /// Ends a session. A session that has ended already is no error. If the network or the service fails, the call is
+    /// sent once more.
     ///
     /// # Errors
-    /// As for [`Self::resume`]. The session then ends by itself, after the idle time set for it.
+    /// Those of every call. The session then ends by itself after its idle time.
     pub async fn terminate(&self, session_id: &str) -> Result<(), ApiError> {
         tracing::info!(session = session_id, "ending the session");
         let call = Call::TerminateSession;
@@ -160,13 +165,13 @@ impl Sessions {
         }
     }
 
-    /// The way to a data channel, as an answer names it.
+    /// The access to a data channel that an answer gives.
     async fn stream(&self, token: Option<String>, url: Option<String>, call: &Call) -> Result<Stream, ApiError> {
         let token = self.field(token, "TokenValue", call).await?.into();
         Ok(Stream { token, url: self.field(url, "StreamUrl", call).await? })
     }
 
-    /// A field that the service's answer must have.
+    /// The value of a field that the service's answer must have.
     async fn field(&self, value: Option<String>, field: &'static str, call: &Call) -> Result<String, ApiError> {
         match value.filter(|value| !value.is_empty()) {
             Some(value) => Ok(value),

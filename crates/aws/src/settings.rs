@@ -1,6 +1,6 @@
-//! The settings of environment and profile: what each of them says, and which of them counts.
+//! Settings of overrides, environment and profile, by their order of precedence.
 //!
-//! Overrides come first, then the environment, then the profile. It must not know what a setting is for.
+//! Overrides come first, then the environment, then the profile. This module must not know what a setting is for.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ use super::{
     load_error::{LoadError, Origin},
     overrides::Overrides,
 };
-use ssm_net::Source;
+use ssm_net::TrustSource;
 
 /// The profile in use.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Profile {
     pub(super) name: String,
-    /// Overrides or environment name it: it has to exist.
+    /// Whether overrides or the environment name the profile: it then has to exist.
     pub(super) named: bool,
-    /// Overrides name it: it wins over credentials in the environment.
+    /// Whether overrides name the profile: it then wins over credentials in the environment.
     pub(super) overriding: bool,
 }
 
@@ -34,20 +34,21 @@ impl Profile {
     }
 }
 
-/// A service, as settings name it.
+/// A service's names in the settings for its endpoint.
 pub(super) struct Service {
-    /// The variable with its URL.
+    /// The variable with the service's URL.
     variable: &'static str,
-    /// Its name in the profile's `services` section.
+    /// The service's name in the profile's `services` section.
     id: &'static str,
 }
 
 pub(super) const SSM: Service = Service { variable: "AWS_ENDPOINT_URL_SSM", id: "ssm" };
 pub(super) const STS: Service = Service { variable: "AWS_ENDPOINT_URL_STS", id: "sts" };
+pub(super) const KMS: Service = Service { variable: "AWS_ENDPOINT_URL_KMS", id: "kms" };
 pub(super) const INSTANCE_CONNECT: Service =
     Service { variable: "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", id: "ec2_instance_connect" };
 
-/// The settings of environment and profile, before anything is made of them.
+/// The environment and the sections of the profile files, to read settings from.
 pub(super) struct Settings<'a> {
     pub(super) env: &'a Env,
     pub(super) sections: &'a ProfileSet,
@@ -63,12 +64,12 @@ impl Settings<'_> {
         region.map(check_region).transpose()
     }
 
-    /// Whether URLs of environment and profile do not count.
+    /// Whether the URLs in environment and profile are to be ignored.
     fn ignores_endpoints(&self) -> bool {
         self.switch("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
     }
 
-    /// The URL that environment or profile name for a service.
+    /// The URL for a service, from environment or profile: the service's own before the one for all services.
     pub(super) fn endpoint(&self, service: &Service) -> Result<Option<String>, LoadError> {
         if self.ignores_endpoints() {
             return Ok(None);
@@ -87,7 +88,8 @@ impl Settings<'_> {
         }
     }
 
-    /// Only what names the message gateway itself: a URL for all services is not one for WebSockets.
+    /// The URL for streams: the override, or the gateway's own variable. The URL for all services does not count, as it
+    /// is none of a WebSocket.
     pub(super) fn stream_endpoint(&self, own: Option<&str>) -> Result<Option<String>, LoadError> {
         const VARIABLE: &str = "AWS_ENDPOINT_URL_SSMMESSAGES";
         if let Some(url) = own {
@@ -108,12 +110,12 @@ impl Settings<'_> {
         std::iter::once(profile.name.clone()).chain(values).chain(unsigned).collect()
     }
 
-    /// As with the AWS CLI, checking nothing wins over every file.
-    pub(super) fn trust_source(&self, overrides: &Overrides) -> Source {
+    /// Where root certificates come from. As with the AWS CLI, `no_verify_ssl` wins over every file.
+    pub(super) fn trust_source(&self, overrides: &Overrides) -> TrustSource {
         if overrides.no_verify_ssl {
-            return Source::Anyone;
+            return TrustSource::Anyone;
         }
-        let named = |origin: Origin, paths| Source::Named { setting: origin.to_string(), paths };
+        let named = |origin: Origin, paths| TrustSource::Named { setting: origin.to_string(), paths };
         if let Some(path) = &overrides.ca_bundle {
             return named(Origin::Override("ca_bundle"), vec![home::expand(path)]);
         }
@@ -125,7 +127,7 @@ impl Settings<'_> {
         }
         let openssl = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| variable(self.env, name).map(PathBuf::from));
         let paths: Vec<PathBuf> = openssl.into_iter().flatten().collect();
-        if paths.is_empty() { Source::System } else { named(Origin::Variable("SSL_CERT_FILE"), paths) }
+        if paths.is_empty() { TrustSource::System } else { named(Origin::Variable("SSL_CERT_FILE"), paths) }
     }
 
     pub(super) fn switch(&self, env: &str, profile: &str) -> bool {
@@ -147,12 +149,12 @@ pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
     env.get(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A region, wherever it comes from.
+/// Checks that a text can be a region.
 ///
 /// # Errors
-/// [`LoadError::NotARegion`] for what can be none.
+/// [`LoadError::NotARegion`] if it cannot.
 pub(super) fn check_region(region: String) -> Result<String, LoadError> {
-    // It becomes part of host names: nothing but a label may pass.
+    // The region becomes part of host names, so it must be a single DNS label.
     let is_label = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_label { Ok(region) } else { Err(LoadError::NotARegion(region)) }
 }
@@ -181,7 +183,7 @@ mod tests {
         };
         let with = sections("[default]\nca_bundle = /profile.pem\n").await;
         let without = sections("").await;
-        let named = |setting: &str, paths: &[&str]| Source::Named {
+        let named = |setting: &str, paths: &[&str]| TrustSource::Named {
             setting: setting.to_owned(),
             paths: paths.iter().map(PathBuf::from).collect(),
         };
@@ -191,13 +193,13 @@ mod tests {
         let openssl = [("SSL_CERT_FILE", "/openssl.pem"), ("SSL_CERT_DIR", "/openssl")];
         let all = [("AWS_CA_BUNDLE", "/env.pem"), openssl[0], openssl[1]];
         for (overrides, env, sections, expected) in [
-            (&unverified, &all[..], &with, Source::Anyone),
+            (&unverified, &all[..], &with, TrustSource::Anyone),
             (&own, &all, &with, named("Overrides::ca_bundle", &["/override.pem"])),
             (&none, &all, &with, named("AWS_CA_BUNDLE", &["/env.pem"])),
             (&none, &openssl, &with, named("ca_bundle of profile default", &["/profile.pem"])),
             (&none, &openssl, &without, named("SSL_CERT_FILE", &["/openssl.pem", "/openssl"])),
             (&none, &openssl[..1], &without, named("SSL_CERT_FILE", &["/openssl.pem"])),
-            (&none, &[("AWS_CA_BUNDLE", "")], &without, Source::System),
+            (&none, &[("AWS_CA_BUNDLE", "")], &without, TrustSource::System),
         ] {
             let env = Env::from_slice(env);
             assert_eq!(Settings { env: &env, sections }.trust_source(overrides), expected);

@@ -1,13 +1,13 @@
-//! Tags of nodes.
+//! Tags of nodes, `KEY=VALUE`.
 
 use std::{fmt, str::FromStr};
 
-/// A tag and its value, both as AWS has them: their case counts.
+/// A tag's key and value. Upper and lower case differ in both.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tag {
-    /// 1 to 128 characters.
+    /// The key, 1 to 128 characters.
     pub key: String,
-    /// 1 to 256 characters.
+    /// The value, 1 to 256 characters.
     pub value: String,
 }
 
@@ -18,7 +18,7 @@ impl Tag {
     pub const MAX_VALUE_CHARS: usize = 256;
 }
 
-/// The text is none of the form `KEY=VALUE`, or one half of it is empty, too long or has control characters.
+/// The text is not of the form `KEY=VALUE`, or one half of it is empty, is too long or has control characters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("expected KEY=VALUE, such as Role=web")]
 pub struct NotATag;

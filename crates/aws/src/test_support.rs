@@ -1,4 +1,4 @@
-//! What the tests of these rooms share: a folder that goes away, and an AWS whose answers are made up.
+//! Test support: a temporary folder, a service with prepared answers, and a node.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use aws_types::os_shim_internal::Env;
 
-use super::{Aws, Overrides};
+use super::{Aws, ManagedNode, Overrides, Ping};
 
 /// A folder of its own for one test.
 pub(crate) struct Folder {
@@ -73,7 +73,15 @@ impl Drop for Folder {
 pub(super) struct Service {
     answers: Arc<Mutex<Vec<(u16, String)>>>,
     answers_at_all: bool,
-    requests: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+/// A request as it was sent.
+#[derive(Debug)]
+struct Request {
+    url: String,
+    headers: Vec<(String, String)>,
+    body: String,
 }
 
 impl Service {
@@ -90,7 +98,26 @@ impl Service {
 
     /// Each request as its operation and its body.
     pub(super) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        let operation = |target: String| target.rsplit('.').next().unwrap_or_default().to_owned();
+        let bodies = self.each(|request| request.body.clone());
+        let operations = self.header("x-amz-target").into_iter().map(operation);
+        operations.zip(bodies).map(|(operation, body)| format!("{operation} {body}")).collect()
+    }
+
+    /// The header of this name in each request; empty where there is none.
+    pub(super) fn header(&self, name: &str) -> Vec<String> {
+        self.each(|Request { headers, .. }| {
+            headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        })
+    }
+
+    /// The URL of each request.
+    pub(super) fn urls(&self) -> Vec<String> {
+        self.each(|request| request.url.clone())
+    }
+
+    fn each<T>(&self, part: impl Fn(&Request) -> T) -> Vec<T> {
+        self.requests.lock().unwrap().iter().map(part).collect()
     }
 
     /// An AWS with this profile file; without one, with keys in its environment.
@@ -109,15 +136,33 @@ impl HttpClient for Service {
 
 impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let operation = request.headers().get("x-amz-target").unwrap_or_default();
-        let operation = operation.rsplit('.').next().unwrap_or_default();
-        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
-        self.requests.lock().unwrap().push(format!("{operation} {body}"));
+        self.requests.lock().unwrap().push(Request {
+            url: request.uri().to_owned(),
+            headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
+        });
         if !self.answers_at_all {
             return HttpConnectorFuture::new(std::future::pending());
         }
         let (status, body) = self.answers.lock().unwrap().pop().expect("no answer is left");
         let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+/// A node with a computer name and an address.
+pub(crate) fn node(id: &str, ping: Ping) -> ManagedNode {
+    ManagedNode {
+        id: id.to_owned(),
+        name: None,
+        computer_name: Some("Web-1.Example.com".to_owned()),
+        address: Some("10.0.1.17".to_owned()),
+        platform_type: None,
+        platform_name: None,
+        platform_version: None,
+        agent_version: None,
+        resource_type: None,
+        ping,
+        last_ping: None,
     }
 }

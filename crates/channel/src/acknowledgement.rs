@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::message::MessageType;
 
-/// What is read of an acknowledgement.
+/// The part of an acknowledgement that is read.
 #[derive(Debug, Deserialize)]
 pub(super) struct Acknowledgement {
     #[serde(rename = "AcknowledgedMessageSequenceNumber")]
     pub sequence: i64,
 }
 
-/// What is written, in the order in which AWS's client writes it.
+/// An acknowledgement as it is written: its fields in the order of AWS's client.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Written {

@@ -1,4 +1,4 @@
-//! What arrives: order, duplicates, and which messages are to be acknowledged.
+//! The assembler puts the agent's messages in order, and tells which of them are to be acknowledged.
 //!
 //! Rules of the receiving side, as AWS's agent expects them: the next message is delivered and acknowledged; a later
 //! one is acknowledged and kept, if there is room; an earlier one is acknowledged again, because the agent resends
@@ -15,12 +15,12 @@ use super::message::PayloadType;
 /// sending 800 new ones; each that finds no room has to be repaired as well. After a break at a round trip of 150 ms,
 /// which loses 60 messages, the repair takes 12 s.
 pub(super) const REORDER_BYTES: usize = 11 << 20;
-/// What a kept payload costs besides its bytes: tree node, handle and allocation, rounded up.
+/// The memory of a kept payload besides its bytes: tree node, handle and allocation, rounded up.
 pub(super) const OVERHEAD: usize = 128;
 /// How far ahead of the next message one may be. The agent's own send buffer holds no more.
 const REORDER_SPAN: i64 = 100_000;
 
-/// What is to be done with a message that arrived.
+/// The verdict on a message that arrived.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     /// It is the next one, or kept for later: acknowledge it.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const FLOWING: u32 = 48;
 /// Full messages in a row from which on bulk is called sustained: about a second at the service's pace.
 const SUSTAINED: u32 = 768;
-/// What one part-filled message takes off the count: now and then there is one in bulk too.
+/// The number that one part-filled message takes off the count. Bulk has one now and then, too.
 const PARTIAL: u32 = 16;
 /// Without a full message for this long, bulk is over.
 const OVER: Duration = Duration::from_millis(300);

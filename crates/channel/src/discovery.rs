@@ -41,7 +41,20 @@ const REFUSED_PATHS: u32 = 5;
 /// of messages.
 const ROUND_TRIP: Duration = Duration::from_millis(250);
 
-/// What the size of the next message depends on.
+/// How far it is known whether the service takes messages of more than 1024 payload bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LargerMessages {
+    /// Nothing was tried: there was no bulk for long enough.
+    Untried,
+    /// The first is out, and not acknowledged yet.
+    Asked,
+    /// It was acknowledged, and there was no objection so far.
+    Taken,
+    /// The service objected; or nothing is tried here.
+    GivenUp,
+}
+
+/// The facts on which the size of the next message depends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     /// Whether there has been bulk for a while.
@@ -105,6 +118,16 @@ impl Question {
 }
 
 impl Discovery {
+    /// What is known so far.
+    pub(super) fn answer(&self) -> LargerMessages {
+        match self.stage {
+            Stage::Untried => LargerMessages::Untried,
+            Stage::Asking(_) => LargerMessages::Asked,
+            Stage::Resting { .. } | Stage::Trying { .. } | Stage::Kept => LargerMessages::Taken,
+            Stage::GivenUp => LargerMessages::GivenUp,
+        }
+    }
+
     /// No discovery: for agents and gateways with which there is nothing to gain or more to lose.
     pub(super) fn give_up(&mut self) {
         self.stage = Stage::GivenUp;
@@ -274,6 +297,18 @@ mod tests {
         assert_eq!(discovery.size(later, BULK), LARGER);
         discovery.stored(later, 8, LARGER);
         (discovery, later)
+    }
+
+    #[test]
+    fn the_answer_follows_the_stages() {
+        let now = Instant::now();
+        assert_eq!(Discovery::default().answer(), LargerMessages::Untried);
+        let mut discovery = asking(now);
+        assert_eq!(discovery.answer(), LargerMessages::Asked);
+        discovery.acknowledged(now, 7, LARGER);
+        assert_eq!(discovery.answer(), LargerMessages::Taken);
+        discovery.objected();
+        assert_eq!(discovery.answer(), LargerMessages::GivenUp);
     }
 
     #[test]

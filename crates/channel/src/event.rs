@@ -1,33 +1,60 @@
-//! What the channel is told once, what it has to say, and its figures.
+//! The configuration of the channel, its events, and its figures.
 
 use std::time::Duration;
 
+use crate::handshake::KeyRequest;
+use crate::kind::{Accepts, Kind};
 use crate::message::DecodeError;
 
-/// What the channel needs to be told once.
+/// Whose service a session is at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Service {
+    /// AWS's, which takes some 1000 messages a second from a socket: they are counted, and bulk is sent in larger ones.
+    #[default]
+    Aws,
+    /// Another, which takes as much as comes.
+    Unlimited,
+}
+
+/// The configuration of a channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// The wall clock at the moment of [`Channel::new`](crate::Channel::new), in milliseconds since the Unix epoch.
     pub unix_millis: u64,
     /// Seed of the message ids: unique is all they have to be.
     pub seed: u64,
-    /// Whether to keep to the service's pace; other gateways may have none.
-    pub paced: bool,
+    /// Whose service it is, and so what it takes.
+    pub service: Service,
+    /// Which sessions the caller can make use of.
+    pub accepts: Accepts,
 }
 
-/// What the channel has to say besides frames and output. [`Event::Stalled`] is said once for each pause,
+/// An event: news of the channel besides frames and output. [`Event::Stalled`] is said once for each pause,
 /// [`Event::Unsupported`] and [`Event::PortRefused`] once for each message that gives the reason, the others once.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// The handshake is complete.
+    /// The agent has acknowledged something, and has said nothing yet: it is there. A command on a terminal may be silent
+    /// for long.
+    Alive,
+    /// The session is encrypted, and needs a data key: see [`Channel::encrypt`](crate::Channel::encrypt). The agent gives
+    /// up 15 s after it has asked.
+    KeyWanted(KeyRequest),
+    /// Bytes may flow: the handshake is complete, or output has come without one.
     Ready {
-        /// The agent's own version.
-        agent_version: String,
+        /// What the session turned out to be.
+        kind: Kind,
+        /// The agent's own version; without a handshake it is not told.
+        agent_version: Option<String>,
     },
+    /// The command has ended with this status; -1 if a signal ended it. What it wrote may still follow.
+    ExitStatus(i32),
     /// Text for the user, from the account's session preferences.
     CustomerMessage(String),
-    /// The session is of a kind that cannot carry SSH, for this reason; the agent will end it.
+    /// The session is of a kind that is not accepted, for this reason. The agent ends it, unless it began without a
+    /// handshake.
     Unsupported(String),
+    /// Something that should have been encrypted with the session's key was not. Nothing after it can be trusted.
+    Undecipherable,
     /// The agent says that the port could not be connected to.
     PortRefused,
     /// The agent has acknowledged the terminate flag and everything before it.
@@ -42,15 +69,6 @@ pub enum Event {
         /// The service's own text, for stderr; may be empty.
         output: String,
     },
-}
-
-/// How [`Channel::finish`](crate::Channel::finish) is to end the session.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Ending {
-    /// When everything sent has been acknowledged: the far side has had the time to answer.
-    Acknowledged,
-    /// Right behind the last byte.
-    AtOnce,
 }
 
 /// Why a frame was passed over. None of these ends the session.

@@ -3,17 +3,20 @@
 //! Field names and values are those of AWS's agent. Reading is tolerant (absent, `null` and unknown fields are
 //! fine); what is written is exactly what AWS's own client writes. It knows nothing of order or retransmission.
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::kind::{Accepts, ForwardProperties, Kind};
 
 /// The version sent as `ClientVersion`: the session-manager-plugin whose behaviour this client implements, and the
 /// lowest one AWS documents as supported. Agents gate features by comparing it, so it is not our own version.
 pub const PLUGIN_VERSION: &str = "1.2.764.0";
 
-/// The action every SSH session asks for.
+/// The action that every handshake asks for.
 const SESSION_TYPE: &str = "SessionType";
-/// The session type of SSH: raw bytes to and from a TCP port.
-const PORT: &str = "Port";
+/// The action that an encrypted session asks for besides.
+const KMS_ENCRYPTION: &str = "KMSEncryption";
 /// Port sessions of this kind may be multiplexed by the agent, which no ProxyCommand can follow.
 const LOCAL_PORT_FORWARDING: &str = "LocalPortForwarding";
 
@@ -23,6 +26,8 @@ const MAX_REQUEST: usize = 16 << 10;
 
 /// `ActionStatus`: done.
 const SUCCESS: u8 = 1;
+/// `ActionStatus`: this client tried and failed; the agent then cancels the session.
+const FAILED: u8 = 2;
 /// `ActionStatus`: this client cannot do it; the agent then cancels the session.
 const UNSUPPORTED: u8 = 3;
 
@@ -72,12 +77,32 @@ pub(super) struct Complete {
     pub customer_message: String,
 }
 
+/// The data key that an encrypted session is to have.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeyRequest {
+    /// The key of KMS that is to make it: whatever the account's preferences call it, to be used as it is.
+    pub key_id: String,
+    /// A text that newer agents want in the encryption context besides, as they wrote it.
+    pub challenge: Option<String>,
+}
+
+/// How the client has fared with a [`KeyRequest`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeyAnswer<'a> {
+    /// There was none.
+    NotAsked,
+    /// KMS has made one, which is this to whoever may not decrypt it.
+    Made { ciphertext: &'a [u8] },
+    /// KMS has made none, for this reason.
+    Failed(&'a str),
+}
+
 /// The answer to a [`Request`].
 #[derive(Debug)]
 pub(super) struct Answer {
     /// HandshakeResponse's payload.
     pub payload: Vec<u8>,
-    /// What the session wants that this client does not do; the agent ends the session because of it.
+    /// The reason why this client cannot do what the session asks for; the agent ends the session because of it.
     pub unsupported: Option<String>,
 }
 
@@ -89,17 +114,49 @@ impl Request {
         serde_json::from_slice(payload).ok()
     }
 
+    /// The kind of the session, if it is known and accepted.
+    pub(super) fn kind(&self, accepts: Accepts) -> Option<Kind> {
+        self.requested_client_actions.iter().find(|action| action.action_type == SESSION_TYPE)?.kind(accepts).ok()
+    }
+
+    /// The properties of a forward, as the session's document has them.
+    pub(super) fn forward(&self) -> ForwardProperties {
+        let mut actions = self.requested_client_actions.iter();
+        let action = actions.find(|action| action.action_type == SESSION_TYPE);
+        let text = |name: &str| {
+            let text = action?.text(&format!("/Properties/{name}"));
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        let port = |name| text(name)?.parse().ok();
+        let is_socket = text("localConnectionType").as_deref() == Some("unix");
+        ForwardProperties {
+            local_port: port("localPortNumber"),
+            local_socket: text("localUnixSocket").filter(|_| is_socket),
+            host: text("host"),
+            port: port("portNumber"),
+        }
+    }
+
+    /// The data key that the session asks for, if it is one that can be encrypted.
+    pub(super) fn key(&self, accepts: Accepts) -> Option<KeyRequest> {
+        let mut actions = self.requested_client_actions.iter();
+        let action = actions.find(|action| action.is_encryption() && accepts == Accepts::All)?;
+        let challenge = Some(action.text("/Challenge")).filter(|challenge| !challenge.is_empty());
+        Some(KeyRequest { key_id: action.text("/KMSKeyId").to_owned(), challenge: challenge.map(str::to_owned) })
+    }
+
     /// Answers every requested action, in order.
-    pub(super) fn answer(&self) -> Answer {
-        let refusals: Vec<Option<String>> =
-            self.requested_client_actions.iter().map(RequestedAction::refusal).collect();
-        let processed = self.requested_client_actions.iter().zip(&refusals).map(|(action, refusal)| ProcessedAction {
+    pub(super) fn answer(&self, accepts: Accepts, key: KeyAnswer) -> Answer {
+        let results: Vec<ActionResult> =
+            self.requested_client_actions.iter().map(|action| action.result(accepts, key)).collect();
+        let processed = self.requested_client_actions.iter().zip(&results).map(|(action, result)| ProcessedAction {
             action_type: &action.action_type,
-            action_status: if refusal.is_some() { UNSUPPORTED } else { SUCCESS },
-            action_result: Value::Null,
-            error: refusal.as_deref().unwrap_or_default(),
+            action_status: result.status,
+            action_result: result.value.clone(),
+            error: &result.error,
         });
-        let errors: Vec<&str> = refusals.iter().flatten().map(String::as_str).collect();
+        let errors: Vec<&str> =
+            results.iter().filter(|result| result.status != SUCCESS).map(|result| result.reason.as_str()).collect();
         let response = Response {
             client_version: PLUGIN_VERSION,
             processed_client_actions: processed.collect(),
@@ -107,22 +164,77 @@ impl Request {
         };
         // Strings, numbers and nulls alone: serialising them has no way to fail.
         let payload = serde_json::to_vec(&response).unwrap_or_default();
-        Answer { payload, unsupported: refusals.into_iter().flatten().next() }
+        let unsupported = results.into_iter().find(|result| result.status == UNSUPPORTED);
+        Answer { payload, unsupported: unsupported.map(|result| result.reason) }
+    }
+}
+
+/// How one action was done.
+#[derive(Debug)]
+struct ActionResult {
+    status: u8,
+    value: Value,
+    /// The text that goes with the action.
+    error: String,
+    /// Why it was not done.
+    reason: String,
+}
+
+impl ActionResult {
+    fn done(value: Value) -> Self {
+        Self { status: SUCCESS, value, error: String::new(), reason: String::new() }
+    }
+
+    fn unsupported(reason: String) -> Self {
+        Self { status: UNSUPPORTED, value: Value::Null, error: reason.clone(), reason }
     }
 }
 
 impl RequestedAction {
-    /// Why this action cannot be done, if it cannot.
-    fn refusal(&self) -> Option<String> {
-        if self.action_type != SESSION_TYPE {
-            return Some(format!("the session asks for {:?}, which an SSH tunnel does not do", self.action_type));
+    fn is_encryption(&self) -> bool {
+        self.action_type == KMS_ENCRYPTION
+    }
+
+    fn result(&self, accepts: Accepts, key: KeyAnswer) -> ActionResult {
+        match key {
+            _ if self.action_type == SESSION_TYPE => match self.kind(accepts) {
+                Ok(_) => ActionResult::done(Value::Null),
+                Err(reason) => ActionResult::unsupported(reason),
+            },
+            KeyAnswer::Made { ciphertext } if self.is_encryption() => ActionResult::done(self.made(ciphertext)),
+            KeyAnswer::Failed(reason) if self.is_encryption() => ActionResult {
+                status: FAILED,
+                value: Value::Null,
+                error: format!("Failed to process action {KMS_ENCRYPTION}: {reason}"),
+                reason: reason.to_owned(),
+            },
+            _ => {
+                let who = if accepts == Accepts::Port { "an SSH tunnel" } else { "this client" };
+                ActionResult::unsupported(format!(
+                    "the session asks for {:?}, which {who} does not do",
+                    self.action_type
+                ))
+            }
         }
-        let session_type = self.text("/SessionType");
-        let kind = self.text("/Properties/type");
-        match (session_type, kind) {
-            (PORT, LOCAL_PORT_FORWARDING) => Some("the document forwards a local port, it does not carry SSH".into()),
-            (PORT, _) => None,
-            (other, _) => Some(format!("the document starts a {other:?} session, not one to a port")),
+    }
+
+    /// The key, and that the challenge went into its encryption context.
+    fn made(&self, ciphertext: &[u8]) -> Value {
+        let mut made = json!({ "KMSCipherTextKey": BASE64.encode(ciphertext), "KMSCipherTextHash": null });
+        if let (false, Some(made)) = (self.text("/Challenge").is_empty(), made.as_object_mut()) {
+            made.insert("ChallengeAcknowledgement".to_owned(), true.into());
+        }
+        made
+    }
+
+    /// The kind of session that it asks for, or why that cannot be had.
+    fn kind(&self, accepts: Accepts) -> Result<Kind, String> {
+        let name = self.text("/SessionType");
+        let is_forward = self.text("/Properties/type") == LOCAL_PORT_FORWARDING;
+        match Kind::of_session_type(name, is_forward) {
+            Some(kind) if kind == Kind::Port || accepts == Accepts::All => Ok(kind),
+            Some(Kind::Forward) => Err("the document forwards a local port, it does not carry SSH".into()),
+            _ => Err(format!("the document starts a {name:?} session, not one to a port")),
         }
     }
 
@@ -130,6 +242,25 @@ impl RequestedAction {
     fn text(&self, pointer: &str) -> &str {
         self.action_parameters.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// An encryption challenge, encrypted, in base64.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Challenge {
+    challenge: String,
+}
+
+/// The encrypted bytes of EncChallengeRequest.
+pub(super) fn read_challenge(payload: &[u8]) -> Option<Vec<u8>> {
+    let Challenge { challenge } = serde_json::from_slice(payload).ok()?;
+    BASE64.decode(challenge.as_bytes()).ok()
+}
+
+/// EncChallengeResponse with these encrypted bytes.
+pub(super) fn write_challenge(encrypted: &[u8]) -> Vec<u8> {
+    // One string: serialising it has no way to fail.
+    serde_json::to_vec(&Challenge { challenge: BASE64.encode(encrypted) }).unwrap_or_default()
 }
 
 impl Complete {
@@ -153,14 +284,14 @@ mod tests {
     use super::*;
 
     fn answer(request: &str) -> (Value, Option<String>) {
-        let answer = Request::parse(request.as_bytes()).unwrap().answer();
+        let answer = Request::parse(request.as_bytes()).unwrap().answer(Accepts::Port, KeyAnswer::NotAsked);
         (serde_json::from_slice(&answer.payload).unwrap(), answer.unsupported)
     }
 
     #[test]
     fn an_ssh_session_is_answered_as_the_captured_client_does() {
         let request = r#"{"AgentVersion":"3.3.0.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"30021"}}}]}"#;
-        let answer = Request::parse(request.as_bytes()).unwrap().answer();
+        let answer = Request::parse(request.as_bytes()).unwrap().answer(Accepts::Port, KeyAnswer::NotAsked);
         assert_eq!(
             String::from_utf8(answer.payload).unwrap(),
             r#"{"ClientVersion":"1.2.764.0","ProcessedClientActions":[{"ActionType":"SessionType","ActionStatus":1,"ActionResult":null,"Error":""}],"Errors":null}"#
@@ -202,7 +333,9 @@ mod tests {
     fn the_answer_to_a_request_of_absurd_length_is_not_sixty_times_as_long() {
         let request = |actions| format!(r#"{{"RequestedClientActions":[{}]}}"#, vec!["{}"; actions].join(","));
         assert!(Request::parse(request(350_000).as_bytes()).is_none());
-        let longest = Request::parse(request(MAX_REQUEST / 3 - 10).as_bytes()).unwrap().answer();
+        let longest = Request::parse(request(MAX_REQUEST / 3 - 10).as_bytes())
+            .unwrap()
+            .answer(Accepts::Port, KeyAnswer::NotAsked);
         assert!(longest.payload.len() < 2 << 20, "{}", longest.payload.len());
     }
 

@@ -25,16 +25,18 @@
 //! Flag TerminateSession ->          in sequence, so it works as a FIN
 //!          <- channel_closed
 //! ```
-
+//! A shell, and a command on a terminal, begin without a handshake unless they are encrypted: then the first message of the
+//! agent is Output. Which of the two comes decides. The terminate flag ends sessions to a port alone; others end with what
+//! runs in them, or by the API.
 //!
 //! # Example
 //! A channel without an agent answers no one, but shows the order of the calls:
 //! ```
 //! use std::time::Instant;
-//! use ssm_channel::{Channel, Config};
+//! use ssm_channel::{Accepts, Channel, Config, Service};
 //!
 //! let now = Instant::now();
-//! let config = Config { unix_millis: 1_700_000_000_000, seed: 7, paced: true };
+//! let config = Config { unix_millis: 1_700_000_000_000, seed: 7, service: Service::Aws, accepts: Accepts::Port };
 //! let mut channel = Channel::new(config, now);
 //! channel.transport_up();
 //! // For each frame of the WebSocket: channel.handle_frame(now, &frame), which says why it passes one over.
@@ -53,15 +55,24 @@ mod acknowledgement;
 mod assembler;
 mod bulk;
 mod discovery;
+mod encryption;
 mod event;
 mod handshake;
+mod interruption;
+mod kind;
+mod layout;
 mod message;
+mod output;
 mod pace;
 mod pause;
 mod receipts;
+mod receiving;
 mod rtt;
 mod send_buffer;
 mod sending;
+mod start;
+mod terminal_size;
+mod version;
 mod window;
 
 use std::collections::VecDeque;
@@ -69,34 +80,31 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use acknowledgement::Acknowledgement;
-use assembler::{Assembler, OVERHEAD, Verdict};
+use assembler::Assembler;
 use bulk::Bulk;
 use discovery::Discovery;
+use encryption::Cipher;
+use handshake::Request;
+use interruption::Interruptions;
+use output::Output;
 use pace::Pace;
 use pause::Pause;
 use receipts::Receipts;
-use send_buffer::{Delivered, SendBuffer};
+use send_buffer::SendBuffer;
+use terminal_size::TerminalSize;
 
-pub use event::{Config, Ending, Event, Ignored, Stats};
-pub use handshake::PLUGIN_VERSION;
+pub use discovery::LargerMessages;
+pub use encryption::DATA_KEY_LENGTH;
+pub use event::{Config, Event, Ignored, Service, Stats};
+pub use handshake::{KeyRequest, PLUGIN_VERSION};
+pub use kind::{Accepts, ForwardProperties, Kind};
+pub use layout::{DigestOf, Layout};
 pub use message::{DecodeError, FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
+pub use terminal_size::Size;
+pub use version::version;
 
 /// Payload bytes in one message at most; 1024, which are certain, until the service has taken this many.
 pub const MAX_PAYLOAD: usize = discovery::LARGER;
-/// How long after the agent has sent HandshakeComplete user data may reach it, unless the far side has spoken before. The
-/// agent reports the handshake as complete a moment before it is, and acknowledges and loses what arrives in between:
-/// some milliseconds, of which this is many times the most. sshd speaks first, so that a login waits for nothing. The
-/// limit is for services that wait for the client to speak.
-const FIRST_DATA_AFTER: Duration = Duration::from_millis(50);
-/// How long of that user data is held here at least. The round trip covers the rest, but the one that the handshake shows
-/// has the agent's own time in it: an agent that is slow to answer makes the path seem longer than it is.
-const FIRST_DATA_HELD: Duration = Duration::from_millis(25);
-/// The time in which an acknowledgement has arrived at least, or never will, as long as the connection lives. It is the
-/// agent's longest timeout: up to then an acknowledgement that is only late has a message sent again.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// The handshake's response is the first message of ours.
-const RESPONSE_SEQUENCE: i64 = 0;
 /// Bytes taken from stdin ahead of the window: six messages, which at the service's pace go in 7 ms. Ahead of the pace
 /// only one message is taken: what waits in stdin leaves ssh the choice of what to write next.
 const LOOKAHEAD: usize = 6 * MAX_PAYLOAD;
@@ -105,16 +113,17 @@ const LOOKAHEAD_UNPACED: usize = 64 << 10;
 /// Memory for bytes delivered and not yet taken by [`Channel::poll_output`], bookkeeping included, above which no more
 /// frames are wanted.
 const OUTPUT_HIGH_WATER: usize = 256 << 10;
-/// Agents from this version on acknowledge a message again when it comes again.
-const ACKNOWLEDGES_AGAIN: [u32; 4] = [3, 2, 1041, 0];
 /// Agents up to 2.3.722.0 acknowledge the terminate flag like anything else, and do nothing about it.
 const KNOWS_FLAG: [u32; 4] = [2, 3, 722, 1];
 
 /// Where the session is. User data flows in `Open` alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    Handshake,
-    AwaitingFirstOutput { until: Instant },
+    /// The agent has sent nothing, or its part of the handshake.
+    Starting,
+    AwaitingFirstOutput {
+        until: Instant,
+    },
     Open,
     Closed,
 }
@@ -125,7 +134,10 @@ pub struct Channel {
     started: Instant,
     unix_millis: u64,
     ids: fastrand::Rng,
+    accepts: Accepts,
     phase: Phase,
+    /// The kind of the session, once the agent has said so.
+    kind: Option<Kind>,
     has_transport: bool,
     pause: Option<Pause>,
     pace: Pace,
@@ -136,16 +148,29 @@ pub struct Channel {
     assembler: Assembler,
     receipts: Receipts,
     send_buffer: SendBuffer,
-    output: VecDeque<Bytes>,
-    output_bytes: usize,
+    forward: Option<ForwardProperties>,
+    terminal_size: TerminalSize,
+    cipher: Option<Cipher>,
+    output: Output,
+    interruptions: Interruptions,
     events: VecDeque<Event>,
     agent_version: Option<String>,
+    /// The handshake's request, while its data key is being made.
+    request: Option<Request>,
+    response_sequence: Option<i64>,
+    /// The agent was told that this session cannot be had: it never begins.
+    is_declined: bool,
+    /// The agent's challenge was answered.
+    is_challenged: bool,
     /// From the handshake's response to its first answer; the agent's own time is in it.
     handshake_took: Option<Duration>,
-    ending: Option<Ending>,
+    /// The agent has acknowledged something.
+    is_alive: bool,
+    /// A flag that ends the far side's connection is to follow what was taken.
+    is_disconnecting: bool,
+    is_finishing: bool,
     terminate_sequence: Option<i64>,
     bytes_sent: u64,
-    bytes_received: u64,
     duplicates: u64,
 }
 
@@ -153,7 +178,7 @@ impl Channel {
     /// A channel without a transport: nothing goes out before [`transport_up`](Self::transport_up).
     pub fn new(config: Config, now: Instant) -> Self {
         let mut discovery = Discovery::default();
-        if !config.paced {
+        if config.service == Service::Unlimited {
             // Where messages are not counted, fewer of them are no gain.
             discovery.give_up();
         }
@@ -161,182 +186,39 @@ impl Channel {
             started: now,
             unix_millis: config.unix_millis,
             ids: fastrand::Rng::with_seed(config.seed),
-            phase: Phase::Handshake,
+            accepts: config.accepts,
+            phase: Phase::Starting,
+            kind: None,
             has_transport: false,
             pause: None,
-            pace: if config.paced { Pace::of_the_service() } else { Pace::unlimited() },
+            pace: match config.service {
+                Service::Aws => Pace::of_the_service(),
+                Service::Unlimited => Pace::unlimited(),
+            },
             bulk: Bulk::default(),
             discovery,
             acknowledgements_in_a_row: 0,
             assembler: Assembler::default(),
             receipts: Receipts::default(),
             send_buffer: SendBuffer::new(),
-            output: VecDeque::new(),
-            output_bytes: 0,
+            forward: None,
+            terminal_size: TerminalSize::default(),
+            cipher: None,
+            output: Output::default(),
+            interruptions: Interruptions::default(),
             events: VecDeque::new(),
             agent_version: None,
+            request: None,
+            response_sequence: None,
+            is_declined: false,
+            is_challenged: false,
             handshake_took: None,
-            ending: None,
+            is_alive: false,
+            is_disconnecting: false,
+            is_finishing: false,
             terminate_sequence: None,
             bytes_sent: 0,
-            bytes_received: 0,
             duplicates: 0,
-        }
-    }
-
-    /// A binary frame came from the WebSocket.
-    ///
-    /// # Errors
-    /// Says why the frame was passed over; the session goes on.
-    pub fn handle_frame(&mut self, now: Instant, frame: &Bytes) -> Result<(), Ignored> {
-        if self.phase == Phase::Closed {
-            return Err(Ignored::Closed);
-        }
-        let message = Message::decode(frame)?;
-        match message.message_type {
-            MessageType::OutputStreamData => self.handle_stream_data(now, &message),
-            MessageType::Acknowledge => self.handle_acknowledgement(now, &message.payload),
-            MessageType::StartPublication => {
-                self.end_pause(now);
-                Ok(())
-            }
-            MessageType::PausePublication => {
-                self.begin_pause(now);
-                Ok(())
-            }
-            MessageType::ChannelClosed => {
-                self.phase = Phase::Closed;
-                self.events.push_back(Event::Closed { output: acknowledgement::closing_text(&message.payload) });
-                Ok(())
-            }
-            MessageType::InputStreamData | MessageType::Unknown => Err(Ignored::Type),
-        }
-    }
-
-    fn handle_stream_data(&mut self, now: Instant, message: &Message) -> Result<(), Ignored> {
-        if self.receipts.is_full() {
-            return Err(Ignored::NoRoom);
-        }
-        match self.assembler.offer(message.sequence, message.payload_type, &message.payload) {
-            Verdict::Refused => return Err(Ignored::NoRoom),
-            Verdict::Duplicate => {
-                self.duplicates += 1;
-                let answer = self.send_buffer.answer_time().max(ANSWER_TIME);
-                self.receipts.came_again(now, message.sequence, message.id, answer);
-            }
-            Verdict::Accepted => self.receipts.arrived(message.sequence, message.id, self.assembler.expected()),
-        }
-        while let Some((payload_type, payload)) = self.assembler.next() {
-            self.deliver(now, payload_type, payload);
-        }
-        Ok(())
-    }
-
-    /// Acts on the next message in order. Payload types that SSH has no use for are passed over.
-    fn deliver(&mut self, now: Instant, payload_type: PayloadType, payload: Bytes) {
-        match payload_type {
-            PayloadType::OUTPUT => {
-                if matches!(self.phase, Phase::AwaitingFirstOutput { .. }) {
-                    self.phase = Phase::Open;
-                }
-                self.bytes_received += payload.len() as u64;
-                if !payload.is_empty() {
-                    self.output_bytes += payload.len() + OVERHEAD;
-                    self.output.push_back(payload);
-                }
-            }
-            PayloadType::HANDSHAKE_REQUEST => self.answer_handshake(now, &payload),
-            PayloadType::HANDSHAKE_COMPLETE => self.complete_handshake(now, &payload),
-            PayloadType::FLAG if Flag::ConnectToPortError.matches(&payload) => {
-                self.events.push_back(Event::PortRefused);
-            }
-            _ => {}
-        }
-    }
-
-    /// Answers the first request, ever. The agent hands a response to a queue without room that it reads once: a
-    /// second response would stop its reading for good. After the handshake there is nothing to answer.
-    fn answer_handshake(&mut self, now: Instant, payload: &[u8]) {
-        if self.phase != Phase::Handshake || self.agent_version.is_some() {
-            return;
-        }
-        let Some(request) = handshake::Request::parse(payload) else {
-            self.events.push_back(Event::Unsupported("the agent's handshake request cannot be read".into()));
-            return;
-        };
-        if is_before(&request.agent_version, ACKNOWLEDGES_AGAIN) {
-            self.send_buffer.acknowledges_once();
-            // Whether such an agent lacks a message cannot be told from its silence.
-            self.discovery.give_up();
-        }
-        let answer = request.answer();
-        self.store(now, PayloadType::HANDSHAKE_RESPONSE, answer.payload.into());
-        self.agent_version = Some(request.agent_version);
-        self.events.extend(answer.unsupported.map(Event::Unsupported));
-    }
-
-    fn complete_handshake(&mut self, now: Instant, payload: &[u8]) {
-        if self.phase != Phase::Handshake {
-            return;
-        }
-        // The agent completes the handshake with the response in hand, and may acknowledge it later, or never.
-        self.acknowledged(now, RESPONSE_SEQUENCE);
-        let left = FIRST_DATA_AFTER.saturating_sub(self.handshake_took.unwrap_or_default());
-        self.phase = Phase::AwaitingFirstOutput { until: now + left.max(FIRST_DATA_HELD) };
-        self.events.push_back(Event::Ready { agent_version: self.agent_version.clone().unwrap_or_default() });
-        let message = handshake::Complete::parse(payload).customer_message;
-        if !message.is_empty() {
-            self.events.push_back(Event::CustomerMessage(message));
-        }
-    }
-
-    fn handle_acknowledgement(&mut self, now: Instant, payload: &[u8]) -> Result<(), Ignored> {
-        let acknowledgement = Acknowledgement::parse(payload).ok_or(Ignored::Acknowledgement)?;
-        let was_waiting = self.acknowledged(now, acknowledgement.sequence);
-        if self.bytes_received > 0 {
-            self.send_buffer.presume_delivered();
-        }
-        if !was_waiting {
-            return Err(Ignored::NotWaiting);
-        }
-        // The flag's acknowledgement alone says little: the agent acknowledges what it keeps out of order too.
-        if self.terminate_sequence.is_some() && self.send_buffer.is_idle() {
-            self.events.push_back(Event::Ended);
-        }
-        Ok(())
-    }
-
-    /// The agent has our message numbered `sequence`. Whether that was not known.
-    fn acknowledged(&mut self, now: Instant, sequence: i64) -> bool {
-        let Some(message) = self.send_buffer.acknowledged(now, sequence) else { return false };
-        let shortest = self.send_buffer.shortest_round_trip();
-        if self.pause.as_ref().is_some_and(|pause| pause.is_ended_by(now, &message, shortest)) {
-            self.end_pause(now);
-        }
-        // What was not sent on this path says nothing about it.
-        let Delivered { sent: Some(sent), payload_bytes, .. } = message else { return true };
-        if self.phase == Phase::Handshake {
-            self.handshake_took.get_or_insert(now.saturating_duration_since(sent));
-        }
-        self.discovery.acknowledged(now, sequence, payload_bytes);
-        true
-    }
-
-    fn begin_pause(&mut self, now: Instant) {
-        self.discovery.objected();
-        match &mut self.pause {
-            Some(pause) => pause.asked_again(now),
-            None => {
-                self.pause = Some(Pause::new(now));
-                self.pace.slow_down(now);
-            }
-        }
-    }
-
-    fn end_pause(&mut self, now: Instant) {
-        if let Some(pause) = self.pause.take() {
-            self.pace.go_on(now);
-            self.send_buffer.paused(now, pause.lasted(now));
         }
     }
 
@@ -345,7 +227,7 @@ impl Channel {
         if let Phase::AwaitingFirstOutput { until } = self.phase
             && until <= now
         {
-            self.phase = Phase::Open;
+            self.open();
         }
         let pause_limit = self.pause_limit(now);
         if pause_limit.is_some_and(|limit| limit <= now) {
@@ -368,7 +250,7 @@ impl Channel {
         pause.limit()
     }
 
-    /// Takes SSH bytes from stdin: no more than [`send_capacity`](Self::send_capacity) says, the rest is for later.
+    /// Takes bytes for the far side: no more than [`send_capacity`](Self::send_capacity) says, the rest is for later.
     /// Returns how many were taken.
     pub fn send(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let taken = bytes.get(..self.send_capacity(now)).unwrap_or(bytes);
@@ -380,7 +262,7 @@ impl Channel {
     /// How many bytes [`send`](Self::send) takes at `now`: what may go at once, or else the next message's. Until the
     /// channel is changed, it can only become more.
     pub fn send_capacity(&self, now: Instant) -> usize {
-        if self.ending.is_some() || self.phase == Phase::Closed {
+        if self.is_finishing || self.is_disconnecting || self.phase == Phase::Closed {
             return 0;
         }
         let lookahead = match self.pace.is_limited(now) {
@@ -390,10 +272,22 @@ impl Channel {
         lookahead.saturating_sub(self.send_buffer.unsent())
     }
 
-    /// Stdin has ended: delivers what was taken, then sends the terminate flag, once and last. A second call can
-    /// only make the ending more urgent.
-    pub fn finish(&mut self, ending: Ending) {
-        self.ending = self.ending.max(Some(ending));
+    /// There are no more bytes to send. A session to a port or of a forward gets the terminate flag right behind the last
+    /// one, once; others know no such end.
+    pub fn finish(&mut self) {
+        self.is_finishing = true;
+    }
+
+    /// The one connection of a forward has ended on this side: the agent is to end it on its own, behind the last byte. Until
+    /// that is on its way no more is taken.
+    pub fn disconnect(&mut self) {
+        self.is_disconnecting = self.kind == Some(Kind::Forward);
+    }
+
+    /// The terminal has this size, from now on. It is sent first of all, again when the session has begun, and then
+    /// whenever it has changed.
+    pub fn resize(&mut self, size: Size) {
+        self.terminal_size.set(size);
     }
 
     /// The socket is gone, closed by the service or not. Nothing goes out until there is a new one; nothing is
@@ -403,6 +297,7 @@ impl Channel {
             return;
         }
         self.pause = None;
+        self.interruptions.begin();
         let was_refused = self.discovery.is_refused();
         let awaited = self.send_buffer.awaits_acknowledgement_above(discovery::CERTAIN);
         self.discovery.path_lost(closed_by_service, awaited);
@@ -422,14 +317,18 @@ impl Channel {
     /// Whether frames should be read from the WebSocket now. If not, the bytes delivered wait for
     /// [`poll_output`](Self::poll_output): to read on would only fill memory.
     pub fn wants_frames(&self) -> bool {
-        self.output_bytes < OUTPUT_HIGH_WATER && !self.receipts.is_full()
+        self.output.bytes() < OUTPUT_HIGH_WATER && !self.receipts.is_full()
     }
 
-    /// The next SSH bytes for stdout, in order, each verified by its digest.
+    /// The next bytes for stdout, in order, each verified by its digest.
     pub fn poll_output(&mut self) -> Option<Bytes> {
-        let bytes = self.output.pop_front()?;
-        self.output_bytes -= bytes.len() + OVERHEAD;
-        Some(bytes)
+        self.output.pop_stdout()
+    }
+
+    /// The next bytes for stderr, in order among themselves: the agent does not keep the order of the two. Only commands
+    /// without a terminal have any, and agents that cannot start one.
+    pub fn poll_stderr(&mut self) -> Option<Bytes> {
+        self.output.pop_stderr()
     }
 
     /// The next thing the channel has to say.
@@ -444,9 +343,7 @@ impl Channel {
 
     /// Bytes taken by [`send`](Self::send) that are not known to have arrived: not sent yet, or not acknowledged.
     pub fn undelivered_bytes(&self) -> usize {
-        let is_data = |sequence| sequence != RESPONSE_SEQUENCE && Some(sequence) != self.terminate_sequence;
-        let in_flight = self.send_buffer.in_flight().filter(|(sequence, _)| is_data(*sequence));
-        self.send_buffer.unsent() + in_flight.map(|(_, bytes)| bytes).sum::<usize>()
+        self.send_buffer.unsent() + self.send_buffer.data_in_flight()
     }
 
     /// Whether messages of the far side have come behind others that have not.
@@ -456,7 +353,23 @@ impl Channel {
 
     /// Whether any SSH bytes have ever come from the far side.
     pub fn has_received_output(&self) -> bool {
-        self.bytes_received > 0
+        self.output.total() > 0
+    }
+
+    /// Whether output of a command may be lost: the connection was, while the command ran, and output that came later does
+    /// not show that the agent has gone on reading it.
+    pub fn may_have_lost_output(&self) -> bool {
+        self.kind == Some(Kind::Command) && self.interruptions.may_have_lost_output()
+    }
+
+    /// The kind of the session, once the agent has said so.
+    pub fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// The properties of a forward, as its document has them.
+    pub fn forward(&self) -> Option<&ForwardProperties> {
+        self.forward.as_ref()
     }
 
     /// Whether the terminate flag has been sent: nothing can come after it.
@@ -466,10 +379,10 @@ impl Channel {
 
     /// Whether the agent ends the session when it is told to by the terminate flag.
     pub fn agent_knows_flag(&self) -> bool {
-        self.agent_version.as_ref().is_some_and(|version| !is_before(version, KNOWS_FLAG))
+        self.agent_version.as_ref().is_some_and(|agent| !version::is_before(agent, KNOWS_FLAG))
     }
 
-    /// Whether the handshake is complete.
+    /// Whether the session has begun.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::AwaitingFirstOutput { .. } | Phase::Open)
     }
@@ -479,14 +392,19 @@ impl Channel {
         self.send_buffer.unsent()
             + self.send_buffer.in_flight_bytes()
             + self.assembler.waiting_bytes()
-            + self.output_bytes
+            + self.output.bytes()
+    }
+
+    /// How far it is known whether the service takes larger messages.
+    pub fn larger_messages(&self) -> LargerMessages {
+        self.discovery.answer()
     }
 
     /// Figures of the session so far.
     pub fn stats(&self) -> Stats {
         Stats {
             bytes_sent: self.bytes_sent,
-            bytes_received: self.bytes_received,
+            bytes_received: self.output.total(),
             sent: self.send_buffer.next_sequence().unsigned_abs(),
             acknowledged: self.send_buffer.acknowledged_messages(),
             resent: self.send_buffer.resent(),
@@ -494,13 +412,6 @@ impl Channel {
             round_trip: self.send_buffer.round_trip(),
         }
     }
-}
-
-/// Whether a dotted version is lower than `limit`. One that cannot be read is not.
-fn is_before(version: &str, limit: [u32; 4]) -> bool {
-    let mut parts = version.split('.').map(str::parse);
-    let parsed = limit.map(|_| parts.next().unwrap_or(Ok(0)));
-    parsed.iter().all(Result::is_ok) && parsed.map(Result::unwrap_or_default) < limit
 }
 
 #[cfg(test)]

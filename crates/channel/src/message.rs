@@ -22,7 +22,7 @@ pub const FLAG_SYN: u64 = 1;
 /// Flag bit 1: last message of a stream. Acknowledgements carry both.
 pub const FLAG_FIN: u64 = 2;
 
-/// What kind of message it is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MessageType {
     /// Stream data from client to agent, of any payload type.
@@ -81,7 +81,7 @@ impl MessageType {
     }
 }
 
-/// What a stream data message's payload means. Any number can arrive, so this is a number with names.
+/// The meaning of a stream data message's payload. Any number can arrive, so this is a number with names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PayloadType(pub u32);
 
@@ -90,20 +90,32 @@ impl PayloadType {
     pub const UNDEFINED: Self = Self(0);
     /// Raw stream bytes, both ways.
     pub const OUTPUT: Self = Self(1);
+    /// JSON, from the client: the columns and rows of its terminal.
+    pub const SIZE: Self = Self(3);
     /// JSON, from the agent, first of all.
     pub const HANDSHAKE_REQUEST: Self = Self(5);
     /// JSON, from the client.
     pub const HANDSHAKE_RESPONSE: Self = Self(6);
     /// JSON, from the agent: data may flow.
     pub const HANDSHAKE_COMPLETE: Self = Self(7);
+    /// JSON, from the agent: an encrypted challenge.
+    pub const ENC_CHALLENGE_REQUEST: Self = Self(8);
+    /// JSON, from the client: the same, encrypted with its own key.
+    pub const ENC_CHALLENGE_RESPONSE: Self = Self(9);
     /// A big-endian `u32`: see [`Flag`].
     pub const FLAG: Self = Self(10);
+    /// Raw bytes of a command's stderr, or why a session could not start, from the agent.
+    pub const STDERR: Self = Self(11);
+    /// Text, from the agent: `EXIT_CODE: ` and a decimal number.
+    pub const EXIT_CODE: Self = Self(12);
 }
 
 /// The payload of a [`PayloadType::FLAG`] message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Flag {
+    /// From the client of a forward that has one connection at a time: it has ended, and the agent closes its own.
+    DisconnectToPort = 1,
     /// From the client: end the session. The agent acts on it in sequence, so it works as a FIN.
     TerminateSession = 2,
     /// From the agent: it could not connect to the port.
@@ -125,7 +137,7 @@ impl Flag {
 /// One message. The digest is not a field: encoding computes it, decoding has checked it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Message {
-    /// What kind of message it is.
+    /// The kind of the message.
     pub message_type: MessageType,
     /// When it was made, in milliseconds since the Unix epoch; never 0.
     pub created: u64,
@@ -135,7 +147,7 @@ pub struct Message {
     pub flags: u64,
     /// Unique to the message; a retransmission keeps it.
     pub id: Uuid,
-    /// What the payload means.
+    /// The meaning of the payload.
     pub payload_type: PayloadType,
     /// The bytes carried.
     pub payload: Bytes,
@@ -238,7 +250,7 @@ impl Message {
 }
 
 /// The `N` bytes at offset `at`.
-fn field<const N: usize>(frame: &[u8], at: usize) -> Result<[u8; N], DecodeError> {
+pub(crate) fn field<const N: usize>(frame: &[u8], at: usize) -> Result<[u8; N], DecodeError> {
     frame.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(DecodeError::Truncated)
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every message, every sequence of bytes and every JSON, tried on many made by a seeded generator.
+//! Properties that hold for every message, every sequence of bytes and every JSON, tried on many made by a seeded generator.
 //!
 //! The generator is the crate's own and small, not a framework: seeds are fixed, so that a failure in CI is the same
 //! failure everywhere, and the search for rare inputs, with their reduction, is the fuzz targets' work (`fuzz/`).
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::acknowledgement::{Acknowledgement, closing_text};
-use super::handshake::{Complete, Request};
+use super::handshake::{Complete, KeyAnswer, Request};
+use super::kind::Accepts;
 use super::message::{DecodeError, Message, MessageType, PayloadType};
 
 /// Types of which everything is read.
@@ -209,7 +210,8 @@ fn read_by_all(payload: &[u8]) {
     let _ = closing_text(payload);
     let _ = Complete::parse(payload);
     if let Some(request) = Request::parse(payload) {
-        let answer: Value = serde_json::from_slice(&request.answer().payload).unwrap();
+        let answer: Value =
+            serde_json::from_slice(&request.answer(Accepts::Port, KeyAnswer::NotAsked).payload).unwrap();
         assert!(answer["ProcessedClientActions"].is_array(), "{answer}");
     }
 }
@@ -274,7 +276,7 @@ fn every_action_is_answered_in_its_place() {
         let request = json!({ "AgentVersion": version, "RequestedClientActions": actions, "New": text(rng) });
         let request = Request::parse(request.to_string().as_bytes()).unwrap();
         assert_eq!(request.agent_version, version);
-        let answer = request.answer();
+        let answer = request.answer(Accepts::Port, KeyAnswer::NotAsked);
         let response: Value = serde_json::from_slice(&answer.payload).unwrap();
         let processed = response["ProcessedClientActions"].as_array().unwrap();
         assert_eq!(processed.len(), types.len());

@@ -1,4 +1,4 @@
-//! What is to be sent, and what was sent and is not yet acknowledged.
+//! The send buffer holds the bytes to be sent, and the messages that were sent and are not yet acknowledged.
 //!
 //! Nothing leaves the send buffer but by its acknowledgement. A message that is not acknowledged in time is sent
 //! again, and so is every other overdue one: AWS's own client and agent resend only their oldest, which repairs ten
@@ -31,7 +31,10 @@ const SUSPECTED_RESENDS: u32 = 3;
 #[derive(Debug)]
 struct InFlight {
     frame: Bytes,
+    /// Length of its payload, before encryption.
     payload_bytes: usize,
+    /// Whether that is user data.
+    is_data: bool,
     /// When it was sent for the first time, on whatever connection.
     first_sent: Option<Instant>,
     /// When it was last sent on this connection.
@@ -113,9 +116,9 @@ impl SendBuffer {
         self.unsent.is_empty() && self.in_flight.is_empty()
     }
 
-    /// The messages that wait for their acknowledgement: numbers and payload bytes.
-    pub(super) fn in_flight(&self) -> impl Iterator<Item = (i64, usize)> {
-        self.in_flight.iter().map(|(sequence, message)| (*sequence, message.payload_bytes))
+    /// Bytes of user data that wait for their acknowledgement.
+    pub(super) fn data_in_flight(&self) -> usize {
+        self.in_flight.values().filter(|message| message.is_data).map(|message| message.payload_bytes).sum()
     }
 
     /// Whether a message waits for its acknowledgement.
@@ -161,12 +164,21 @@ impl SendBuffer {
     }
 
     /// Puts a new message, numbered [`next_sequence`](Self::next_sequence), into the send buffer, due at once.
-    pub(super) fn store(&mut self, frame: Bytes, payload_bytes: usize, tells_round_trip: bool) {
+    pub(super) fn store(&mut self, frame: Bytes, payload_bytes: usize, is_data: bool) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.in_flight_bytes += payload_bytes;
-        let message =
-            InFlight { frame, payload_bytes, first_sent: None, sent: None, tells_round_trip, resends: 0, witnessed: 0 };
+        let message = InFlight {
+            frame,
+            payload_bytes,
+            is_data,
+            first_sent: None,
+            sent: None,
+            // The agent may acknowledge its handshake's messages late, for reasons that are not the path's.
+            tells_round_trip: is_data,
+            resends: 0,
+            witnessed: 0,
+        };
         self.in_flight.insert(sequence, message);
         self.due.insert(sequence);
     }
@@ -369,6 +381,9 @@ impl SendBuffer {
     /// The agent is of the kind that never acknowledges a message a second time. To be said before any data is sent.
     pub(super) fn acknowledges_once(&mut self) {
         self.acknowledges_once = true;
+        // The terminal's size may have been sent often by then.
+        let suspected = self.in_flight.values().filter(|message| message.resends >= SUSPECTED_RESENDS);
+        self.in_flight_bytes -= suspected.map(|message| message.payload_bytes).sum::<usize>();
     }
 
     /// Drops what such an agent must have (see [`WITNESSED_RESENDS`]). To be called only once bytes have come from

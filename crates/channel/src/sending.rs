@@ -1,4 +1,5 @@
-//! What the channel sends next, and when: one function decides, and both that send and that wait ask it.
+//! The sending side of the channel. One function decides which message goes out next, and when; sending and waiting both ask
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +8,16 @@ use uuid::Uuid;
 
 use super::acknowledgement::Acknowledgement;
 use super::discovery::Situation;
-use super::event::Ending;
+use super::kind::Kind;
 use super::message::{FLAG_FIN, FLAG_SYN, Flag, Message, MessageType, PayloadType};
+use super::terminal_size::Size;
 use super::{Channel, Phase};
 
 /// Acknowledgements go before data, but one message in this many is data if there is any: a download at full rate
 /// would otherwise leave an upload nothing.
 const DATA_SHARE: u32 = 16;
 
-/// What goes out next.
+/// The message that goes out next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Next {
     /// An acknowledgement of something that has arrived.
@@ -24,7 +26,7 @@ enum Next {
     Probe,
     /// A message of the send buffer that is due.
     Due,
-    /// A new message: bytes that were taken, or the terminate flag behind the last of them.
+    /// A new message: the terminal's size, bytes that were taken, or the terminate flag behind the last of them.
     New,
 }
 
@@ -32,6 +34,10 @@ impl Channel {
     /// The next message for the WebSocket, if one may go at `now`: within pace and window.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Bytes> {
         self.discovery.path_in_use(now);
+        if self.has_transport {
+            let round_trip = self.send_buffer.shortest_round_trip().unwrap_or_default();
+            self.interruptions.end(self.created(now + round_trip));
+        }
         self.take_back_refused(now);
         let Some((next, at)) = self.next_frame(now) else {
             self.note_full_window(now);
@@ -59,14 +65,14 @@ impl Channel {
         let hold = match self.phase {
             Phase::Closed => return None,
             Phase::AwaitingFirstOutput { until } => Some(until),
-            Phase::Handshake | Phase::Open => None,
+            Phase::Starting | Phase::Open => None,
         };
         let next = self.next_frame(now).map(|(_, at)| at);
         let overdue = if self.pause.is_none() && self.has_transport { self.send_buffer.timeout() } else { None };
         [hold, next, overdue, self.pause_limit(now)].into_iter().flatten().min()
     }
 
-    /// What goes out next and when, if nothing else happens: now, or at a later time.
+    /// The message that goes out next and its time, if nothing else happens: now, or later.
     fn next_frame(&self, now: Instant) -> Option<(Next, Instant)> {
         if !self.has_transport || self.phase == Phase::Closed {
             return None;
@@ -89,13 +95,16 @@ impl Channel {
         if self.send_buffer.next_due().is_some() {
             return Some((Next::Due, self.due_rests_until(now).unwrap_or(now)));
         }
+        if self.next_size().is_some() {
+            return Some((Next::New, now));
+        }
         if !self.may_send_new() {
             return None;
         }
         if self.send_buffer.can_send_data(self.payload_size(now)) {
             return Some((Next::New, self.holds_until(now).unwrap_or(now)));
         }
-        self.may_terminate().then_some((Next::New, now))
+        (self.may_disconnect() || self.may_terminate()).then_some((Next::New, now))
     }
 
     fn send_acknowledgement(&mut self, now: Instant) -> Option<Bytes> {
@@ -175,12 +184,16 @@ impl Channel {
 
     /// Until when what is there waits for more, because it fills no message and is part of bulk.
     fn holds_until(&self, now: Instant) -> Option<Instant> {
-        let is_part = self.send_buffer.unsent() < self.payload_size(now) && self.ending.is_none();
+        let is_part = self.send_buffer.unsent() < self.payload_size(now) && !self.is_finishing;
         self.bulk.holds_until(now).filter(|_| is_part && self.send_buffer.unsent() > 0)
     }
 
     /// Puts the next new message into the send buffer, if there is anything to say and room to say it.
     fn store_next(&mut self, now: Instant) {
+        if let Some(size) = self.next_size() {
+            self.terminal_size.sent(size, self.send_buffer.next_sequence());
+            return self.store(now, PayloadType::SIZE, size.to_payload().into());
+        }
         if !self.may_send_new() || self.holds_until(now).is_some() {
             return;
         }
@@ -189,6 +202,10 @@ impl Channel {
             self.bulk.cut(now, payload.len() == size);
             self.discovery.stored(now, self.send_buffer.next_sequence(), payload.len());
             self.store(now, PayloadType::OUTPUT, payload);
+        } else if self.may_disconnect() {
+            self.is_disconnecting = false;
+            let flag = Flag::DisconnectToPort.to_payload();
+            self.store(now, PayloadType::FLAG, Bytes::copy_from_slice(&flag));
         } else if self.may_terminate() {
             self.terminate_sequence = Some(self.send_buffer.next_sequence());
             let flag = Flag::TerminateSession.to_payload();
@@ -198,19 +215,37 @@ impl Channel {
 
     /// Whether anything waits to be sent, or to be acknowledged.
     pub(crate) fn has_something_to_send(&self) -> bool {
-        !self.send_buffer.is_idle() || (self.terminate_sequence.is_none() && self.may_terminate())
+        !self.send_buffer.is_idle()
+            || self.next_size().is_some()
+            || self.may_disconnect()
+            || (self.terminate_sequence.is_none() && self.may_terminate())
     }
 
+    /// The size to send now. It waits for the moment that user data waits for, since an agent that completes a handshake loses
+    /// both, and follows no terminate flag. A session that is known to lead to a port gets none.
+    fn next_size(&self) -> Option<Size> {
+        let is_held = matches!(self.phase, Phase::AwaitingFirstOutput { .. }) || self.terminate_sequence.is_some();
+        let is_for_nobody = self.kind.is_some_and(Kind::leads_to_port);
+        self.terminal_size.next().filter(|_| !is_for_nobody && !is_held)
+    }
+
+    fn may_disconnect(&self) -> bool {
+        self.is_disconnecting && self.send_buffer.unsent() == 0
+    }
+
+    /// Agents heed the flag in sessions to a port alone, and acknowledge it in all.
     fn may_terminate(&self) -> bool {
-        match self.ending {
-            None => false,
-            Some(Ending::Acknowledged) => self.send_buffer.is_idle(),
-            Some(Ending::AtOnce) => self.send_buffer.unsent() == 0,
-        }
+        self.is_finishing && self.kind.is_some_and(Kind::leads_to_port) && self.send_buffer.unsent() == 0
     }
 
     pub(crate) fn store(&mut self, now: Instant, payload_type: PayloadType, payload: Bytes) {
+        let is_data = payload_type == PayloadType::OUTPUT;
         let payload_bytes = payload.len();
+        // Nothing that is sent is near the length that one key may not encrypt.
+        let payload = match &mut self.cipher {
+            Some(cipher) if is_data => cipher.seal(&payload).unwrap_or_default(),
+            _ => payload,
+        };
         let message = Message {
             message_type: MessageType::InputStreamData,
             created: self.created(now),
@@ -220,12 +255,10 @@ impl Channel {
             payload_type,
             payload,
         };
-        // The agent may acknowledge its handshake's messages late, for reasons that are not the path's.
-        let tells_round_trip = payload_type == PayloadType::OUTPUT;
-        self.send_buffer.store(message.encode(), payload_bytes, tells_round_trip);
+        self.send_buffer.store(message.encode(), payload_bytes, is_data);
     }
 
-    fn created(&self, now: Instant) -> u64 {
+    pub(super) fn created(&self, now: Instant) -> u64 {
         let elapsed = now.saturating_duration_since(self.started).as_millis();
         self.unix_millis.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX)).max(1)
     }

@@ -1,12 +1,21 @@
 //! The channel's rules, one test each, against a peer whose messages are written by hand.
 
+use super::acknowledgement::Acknowledgement;
+use super::assembler::OVERHEAD;
 use super::*;
 use uuid::Uuid;
+
+mod kinds;
+mod vectors;
 
 const START: &str = r#"{"AgentVersion":"3.3.0.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}}]}"#;
 
 fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+fn config(service: Service, accepts: Accepts) -> Config {
+    Config { unix_millis: 1_700_000_000_000, seed: 1, service, accepts }
 }
 
 /// A channel on a table: time, the agent's counter, and what has come out.
@@ -18,7 +27,7 @@ struct Table {
 
 impl Table {
     fn new() -> Self {
-        Self::with(Config { unix_millis: 1_700_000_000_000, seed: 1, paced: false })
+        Self::with(config(Service::Unlimited, Accepts::Port))
     }
 
     fn with(config: Config) -> Self {
@@ -115,7 +124,7 @@ fn stdin_is_held_until_the_handshake_is_complete_and_the_first_output_has_come()
     assert!(table.frames().is_empty());
     table.shake_hands(START);
     assert!(table.frames().is_empty());
-    assert_eq!(table.events(), [Event::Ready { agent_version: "3.3.0.0".into() }]);
+    assert_eq!(table.events(), [Event::Ready { kind: Kind::Port, agent_version: Some("3.3.0.0".into()) }]);
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
     assert_eq!(table.data(), [(1, b"SSH-2.0-client\r\n".to_vec())]);
 }
@@ -142,6 +151,27 @@ fn a_service_that_waits_for_the_client_gets_stdin_50_ms_after_the_handshake_was_
     assert_eq!(held_after(Duration::ZERO), millis(50));
     assert_eq!(held_after(millis(10)), millis(40), "the message was under way for so long, and so will stdin be");
     assert_eq!(held_after(millis(170)), millis(25), "the agent may have been slow, and the path short");
+}
+
+#[test]
+fn a_terminals_size_goes_first_of_all_and_after_a_handshake_no_sooner_than_stdin() {
+    let mut table = Table::with(config(Service::Unlimited, Accepts::All));
+    table.channel.resize(Size { cols: 80, rows: 24 });
+    let sizes = |table: &mut Table| {
+        let frames = table.frames().into_iter();
+        frames.filter(|message| message.payload_type == PayloadType::SIZE).count()
+    };
+    assert_eq!(sizes(&mut table), 1);
+    table.acknowledge(0);
+    let request = START.replace("Port", "Standard_Stream");
+    table.agent_says(PayloadType::HANDSHAKE_REQUEST, request.as_bytes());
+    table.frames();
+    table.agent_says(PayloadType::HANDSHAKE_COMPLETE, b"{}");
+    assert_eq!(sizes(&mut table), 0);
+    table.advance(millis(49));
+    assert_eq!(sizes(&mut table), 0);
+    table.advance(millis(1));
+    assert_eq!(sizes(&mut table), 1);
 }
 
 #[test]
@@ -216,7 +246,7 @@ fn a_message_that_comes_again_after_a_break_has_those_behind_it_acknowledged_onc
 
 #[test]
 fn acknowledgements_that_are_repeated_leave_data_its_share() {
-    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    let mut table = Table::with(config(Service::Aws, Accepts::Port));
     table.shake_hands(START);
     let frames: Vec<Bytes> = (0..100).map(|_| table.agent_says(PayloadType::OUTPUT, b"x")).collect();
     (0..2000).for_each(|_| {
@@ -330,7 +360,7 @@ fn bytes_in_flight_are_bounded_by_the_window() {
 
 #[test]
 fn what_waits_for_the_pace_waits_in_stdin() {
-    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    let mut table = Table::with(config(Service::Aws, Accepts::Port));
     table.shake_hands(START);
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
     assert_eq!(table.channel.send_capacity(table.now), LOOKAHEAD, "after a rest: for the window");
@@ -346,7 +376,7 @@ fn what_waits_for_the_pace_waits_in_stdin() {
 
 #[test]
 fn acknowledgements_go_first_and_leave_data_a_share() {
-    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    let mut table = Table::with(config(Service::Aws, Accepts::Port));
     table.shake_hands(START);
     (0..100).for_each(|_| drop(table.agent_says(PayloadType::OUTPUT, b"x")));
     table.channel.send(table.now, &[1; 4 * 1024]);
@@ -361,29 +391,19 @@ fn acknowledgements_go_first_and_leave_data_a_share() {
 }
 
 #[test]
-fn the_terminate_flag_comes_once_and_last_after_everything_is_acknowledged() {
+fn the_terminate_flag_comes_once_right_behind_the_last_byte() {
     let mut table = Table::open();
     table.channel.send(table.now, b"bye");
-    table.channel.finish(Ending::Acknowledged);
-    assert_eq!(table.data(), [(1, b"bye".to_vec())]);
     assert!(!table.channel.has_sent_flag());
-    assert_eq!(table.channel.send(table.now, b"more"), 0);
-    table.acknowledge(1);
-    assert_eq!(table.data(), [(2, vec![0, 0, 0, 2])]);
-    assert!(table.data().is_empty());
-    table.acknowledge(2);
-    assert_eq!(table.events().last(), Some(&Event::Ended));
-    table.channel.finish(Ending::AtOnce);
-    assert!(table.data().is_empty());
-}
-
-#[test]
-fn an_urgent_end_sends_the_flag_right_behind_the_last_byte() {
-    let mut table = Table::open();
-    table.channel.send(table.now, b"bye");
-    table.channel.finish(Ending::Acknowledged);
-    table.channel.finish(Ending::AtOnce);
+    table.channel.finish();
     assert_eq!(table.data(), [(1, b"bye".to_vec()), (2, vec![0, 0, 0, 2])]);
+    assert_eq!(table.channel.send(table.now, b"more"), 0);
+    table.acknowledge(2);
+    assert!(!table.events().contains(&Event::Ended), "the agent acknowledges what it keeps out of order, too");
+    table.acknowledge(1);
+    assert_eq!(table.events().last(), Some(&Event::Ended));
+    table.channel.finish();
+    assert!(table.data().is_empty());
 }
 
 #[test]
@@ -470,7 +490,7 @@ fn the_end_of_a_pause_makes_nothing_overdue_and_time_goes_on_where_it_stood() {
 
 #[test]
 fn the_pace_after_a_pause_is_half_of_what_it_was_and_grows() {
-    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    let mut table = Table::with(config(Service::Aws, Accepts::Port));
     table.shake_hands(START);
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
     let second = |table: &mut Table| {
@@ -514,7 +534,7 @@ fn a_pause_with_nothing_unacknowledged_is_probed_with_what_waits() {
 fn a_pause_does_not_keep_the_end_back() {
     let mut table = Table::open();
     table.service_says(MessageType::PausePublication, b"").unwrap();
-    table.channel.finish(Ending::Acknowledged);
+    table.channel.finish();
     assert!(table.data().is_empty());
     table.advance(millis(1000));
     assert_eq!(table.data(), [(1, Flag::TerminateSession.to_payload().to_vec())]);
@@ -564,7 +584,7 @@ fn a_pause_without_end_is_reported_when_data_waits() {
 
 #[test]
 fn paths_closed_over_messages_that_an_earlier_one_took_are_reported() {
-    let mut table = Table::with(Config { unix_millis: 1, seed: 1, paced: true });
+    let mut table = Table::with(config(Service::Aws, Accepts::Port));
     table.shake_hands(START);
     table.agent_says(PayloadType::OUTPUT, b"SSH-2.0-x\r\n");
     let mut larger = Vec::new();
@@ -669,15 +689,4 @@ fn small_payloads_and_large_frames_around_them_do_not_evade_the_bound_on_output(
         frames += 1;
     }
     assert!(frames <= OUTPUT_HIGH_WATER / OVERHEAD, "{frames}");
-}
-
-#[test]
-fn versions_are_compared_by_number() {
-    let limit = [3, 2, 1041, 0];
-    for old in ["3.2.1040.9", "2.9.9999.0", "3.2", "1.0.0.0"] {
-        assert!(is_before(old, limit), "{old}");
-    }
-    for new in ["3.2.1041.0", "3.10.0.0", "4", "", "x.y", "3.2.1041.0-beta"] {
-        assert!(!is_before(new, limit), "{new}");
-    }
 }

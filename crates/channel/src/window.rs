@@ -54,7 +54,7 @@ struct Shortest {
     seen: Instant,
 }
 
-/// What happened since the message was sent with which the round began.
+/// The course of one round: of the time since the message was sent with which it began.
 #[derive(Debug, Default)]
 struct Round {
     ends_at: i64,

@@ -1,20 +1,20 @@
-//! Why there is no WebSocket.
+//! The errors of opening a WebSocket, and of the URL that it is opened at.
 
 use http::StatusCode;
 use ssm_net::DialError;
 
-/// A stream that could not be opened.
+/// Why a session's WebSocket could not be opened.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The host could not be connected to.
     #[error(transparent)]
     Dial(#[from] DialError),
-    /// The connection was made, and then broke or brought something that is no WebSocket.
+    /// The host was connected to. Then the connection broke, or the answer was no WebSocket.
     #[error("{host} did not open a WebSocket: {why}")]
     NoWebSocket {
         /// The host.
         host: String,
-        /// What happened, in the WebSocket library's words.
+        /// The reason, in the WebSocket library's words.
         why: String,
     },
     /// The server answered the upgrade with an HTTP status of its own.
@@ -24,7 +24,7 @@ pub enum Error {
         host: String,
         /// The status.
         status: StatusCode,
-        /// AWS's sentence about who may not do what, if the answer had it; empty otherwise.
+        /// AWS's sentence about the permission that is missing; empty if the answer had none.
         said: String,
     },
     /// The upgrade could not be signed.
@@ -35,26 +35,26 @@ pub enum Error {
         /// The signer's words.
         why: String,
     },
-    /// The service's URL is not to be dialled.
+    /// The URL that the service gave must not be dialled.
     #[error(transparent)]
     Url(#[from] UrlError),
 }
 
 impl Error {
-    /// Whether the host was reached and did not let the upgrade in for want of a signature or a permission.
+    /// Whether the host refused the upgrade for want of a signature or a permission: HTTP status 401 or 403.
     pub fn is_denied(&self) -> bool {
         let denials = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
         matches!(self, Self::Refused { status, .. } if denials.contains(status))
     }
 }
 
-/// Why a stream's URL is not dialled.
+/// Why the URL of a session's stream must not be dialled.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlError {
-    /// It is no URL of a WebSocket.
+    /// It is no `ws` or `wss` URL with a host.
     #[error("the service gave a stream URL that cannot be used")]
     Unusable,
-    /// The stream would go out unencrypted, though the API is spoken to over TLS.
+    /// It is a `ws` URL, though the API is called over TLS.
     #[error("refusing an unencrypted stream to {0}")]
     Unencrypted(String),
     /// Its host is neither AWS's message gateway nor one that the user has allowed.

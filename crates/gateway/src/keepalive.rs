@@ -1,18 +1,20 @@
-//! Keep-alive: when to ask whether the peer is still there, and when to give it up.
+//! Keep-alive: when to send a ping, and when to give up a peer that does not answer.
 //!
-//! TCP alone would notice a silently cut network after a quarter of an hour. Times only; the socket is elsewhere.
+//! TCP alone would notice a silently cut network after a quarter of an hour. This module has times alone, and no
+//! socket.
 
 use std::time::{Duration, Instant};
 
-/// Silence after which an idle socket is asked. With [`DEADLINE`] a cut is noticed within 18 s; AWS's agent asks
-/// each 54 s and its own client each 5 minutes, which is what leaves people with a dead terminal.
+/// How long an idle socket may be silent before a ping is sent. With [`DEADLINE`], a cut is noticed within 18 s. AWS's
+/// agent sends a ping each 54 s, and AWS's own client each 5 minutes: its users look at a dead terminal for so long.
 const IDLE: Duration = Duration::from_secs(13);
-/// The same while sent messages wait for their acknowledgement: longer than any usual round trip.
+/// How long a socket may be silent while sent messages wait for their acknowledgement: longer than any usual round
+/// trip.
 const WAITING: Duration = Duration::from_millis(1500);
-/// How long an answer may take. Satellite links answer within 2 s; a path slower than this carries no SSH.
+/// How long the answer to a ping may take. Satellite links answer within 2 s; SSH cannot be used on a slower path.
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// What the keep-alive wants done.
+/// The next action of the keep-alive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Check {
     /// Nothing before this time.
@@ -27,7 +29,7 @@ pub(super) enum Check {
 pub(super) struct KeepAlive {
     heard: Instant,
     asked: Option<Instant>,
-    /// Something says that the peer may be gone: ask at once.
+    /// The caller suspects that the peer is gone: a ping is due at once.
     in_doubt: bool,
 }
 
@@ -48,12 +50,12 @@ impl KeepAlive {
         self.in_doubt = false;
     }
 
-    /// The peer may be gone.
+    /// The caller suspects that the peer is gone.
     pub(super) fn doubt(&mut self) {
         self.in_doubt = true;
     }
 
-    /// What to do at `now`; `waiting` says whether sent messages wait for their acknowledgement.
+    /// The action at `now`; `waiting` says whether sent messages wait for their acknowledgement.
     pub(super) fn check(&self, now: Instant, waiting: bool) -> Check {
         match self.asked {
             Some(asked) if asked + DEADLINE <= now => Check::Dead,

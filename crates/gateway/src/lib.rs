@@ -1,7 +1,7 @@
-//! The message gateway: one WebSocket to the service, signed, opened, kept alive.
+//! The message gateway: one WebSocket to a session's data channel, signed, opened and kept alive.
 //!
-//! It moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an error: what
-//! to do about it is the caller's affair.
+//! The gateway moves opaque bytes and knows nothing of the messages in them. A lost socket is an event here, not an
+//! error, and the caller decides what follows.
 //!
 //! # Example
 //! ```no_run
@@ -47,12 +47,12 @@ pub use open::Opening;
 pub use sign::sign_upgrade;
 pub use url::StreamUrl;
 
-/// What happened on the socket.
+/// An event of the socket.
 #[derive(Debug)]
 pub enum Progress {
     /// A binary frame came.
     Frame(Bytes),
-    /// What was fed is with the operating system: more may be fed.
+    /// The operating system has taken all fed messages: more may be fed.
     Flushed,
     /// The peer answered a ping, or sent one.
     Alive,
@@ -60,8 +60,8 @@ pub enum Progress {
     Lost(Loss),
 }
 
-/// Why the socket is gone. None of these says that the session is over: the service closes every socket after about
-/// an hour with code 1000 while the session goes on.
+/// Why the socket is gone. The session goes on in each of these cases: the service closes every socket after about an
+/// hour with code 1000.
 #[derive(Debug, thiserror::Error)]
 pub enum Loss {
     /// The service closed it, with this code and reason.
@@ -72,7 +72,7 @@ pub enum Loss {
         /// The reason given; may be empty.
         reason: String,
     },
-    /// Reading or writing failed, or a frame broke the WebSocket's rules or its size limit.
+    /// A read or write failed, or a frame broke the WebSocket's rules or the size limit.
     #[error("{0}")]
     Failed(String),
     /// A ping was not answered in time.
@@ -80,10 +80,10 @@ pub enum Loss {
     Silent,
 }
 
-/// Close code that stands for "none given" (RFC 6455, 7.1.5).
+/// The close code of a close frame that names none (RFC 6455, 7.1.5).
 const NO_STATUS: u16 = 1005;
 
-/// An open socket on which the open message has been fed.
+/// An open WebSocket. The open message is the first that is sent on it.
 pub struct Gateway {
     socket: Socket,
     unflushed: bool,
@@ -91,11 +91,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Connects to `url` with the signature's headers and feeds the open message. `early` is a connection that was made
-    /// to its host before; if it turns out to be stale, another is made within `limit`.
+    /// Opens the WebSocket at `url` with `headers`, those of [`sign_upgrade`], and feeds the open message `open`.
+    /// `early` is a connection to the URL's host that was made before. If there is none, or if it turns out to be
+    /// broken, another is made within `limit`.
     ///
     /// # Errors
-    /// Says which step failed, with the host.
+    /// The step that failed, with the host.
     pub async fn connect(
         url: &StreamUrl,
         headers: HeaderMap,
@@ -123,19 +124,19 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Feeds one message. It is sent by [`try_flush`](Self::try_flush), or when [`progress`](Self::progress) is polled,
-    /// together with what was fed before.
+    /// Feeds one message, which is buffered. [`try_flush`](Self::try_flush) and [`progress`](Self::progress) send all
+    /// fed messages together.
     pub fn feed(&mut self, frame: Bytes) {
         self.start_send(Message::Binary(frame));
     }
 
     fn start_send(&mut self, message: Message) {
         self.unflushed = true;
-        // An error here is the socket's last: polling it reports the same.
+        // After an error here the socket is lost, and the next poll reports that.
         let _ = Pin::new(&mut self.socket).start_send(message);
     }
 
-    /// Sends what was fed, as far as the operating system takes it at once.
+    /// Sends as much of the fed messages as the operating system takes without blocking.
     ///
     /// # Errors
     /// If the socket is gone.
@@ -146,17 +147,17 @@ impl Gateway {
         }
     }
 
-    /// Whether what was fed is still on its way to the operating system. To feed more now would only fill memory.
+    /// Whether the operating system has not taken all fed messages yet. Whatever is fed meanwhile fills memory.
     pub fn is_flushing(&self) -> bool {
         self.unflushed
     }
 
-    /// Waits for the next thing to happen; frames only if `read` allows. May be dropped at any time.
+    /// Waits for the next event. Frames are read if `read` is true. Dropping the future loses nothing.
     pub async fn progress(&mut self, read: bool) -> Progress {
         std::future::poll_fn(|context| self.poll_progress(context, read)).await
     }
 
-    /// A frame that has already arrived, if there is one.
+    /// The next event of reading, if there is one already: a frame as a rule. Does not wait.
     pub fn try_frame(&mut self) -> Option<Progress> {
         match self.poll_read(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(progress) => Some(progress),
@@ -198,14 +199,14 @@ impl Gateway {
         }
     }
 
-    /// Sends a ping if it is time for one, and says when to call again. `waiting` says whether sent messages wait for
-    /// their acknowledgement, `reading` whether frames are being read at all.
+    /// Sends a ping if one is due, and gives the time of the next call. `waiting` says whether sent messages wait for
+    /// their acknowledgement. `reading` says whether frames are read: while they are not, silence does not count.
     ///
     /// # Errors
     /// If the peer has not answered in time.
     pub fn keep_alive(&mut self, now: Instant, waiting: bool, reading: bool) -> Result<Instant, Loss> {
         if !reading {
-            // Answers are not being read: silence says nothing.
+            // An answer may be there, unread.
             self.keep_alive.heard(now);
         }
         loop {
@@ -220,12 +221,12 @@ impl Gateway {
         }
     }
 
-    /// Something says that the peer may be gone: it is asked at once.
+    /// Has the next [`keep_alive`](Self::keep_alive) send a ping at once, since the peer may be gone.
     pub fn doubt(&mut self) {
         self.keep_alive.doubt();
     }
 
-    /// Says good-bye: what was fed is flushed, with a close frame behind it.
+    /// Sends all fed messages and a close frame behind them, and drops the socket.
     pub async fn close(mut self) {
         self.start_send(Message::Close(None));
         let _ = std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_flush(context)).await;

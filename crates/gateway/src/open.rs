@@ -1,16 +1,16 @@
-//! The open message: the one text frame, first of all, that joins the socket to the session.
+//! The open message: the first frame on a WebSocket, a text frame with the token that joins the socket to its session.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-/// What the open message says besides the schema's version and an id of its own.
+/// The content of the open message, apart from its schema version and request id.
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The token of StartSession or ResumeSession; good for one socket.
     pub token: &'a str,
-    /// Made once for a session and kept when its socket is replaced.
+    /// The client's id. All sockets of a session have the same.
     pub client_id: Uuid,
-    /// The session-manager-plugin version whose behaviour is implemented.
+    /// The version of session-manager-plugin that the client behaves like.
     pub client_version: &'a str,
 }
 
@@ -25,7 +25,7 @@ struct Written<'a> {
 }
 
 impl Opening<'_> {
-    /// The message as JSON, under the given request id.
+    /// The message as JSON, with this request id.
     pub fn to_json(self, request_id: Uuid) -> String {
         let written = Written {
             message_schema_version: "1.0",
@@ -34,7 +34,7 @@ impl Opening<'_> {
             client_id: self.client_id,
             client_version: self.client_version,
         };
-        // Text and ids: serialising them has no way to fail.
+        // Strings and UUIDs always serialise.
         serde_json::to_string(&written).unwrap_or_default()
     }
 }

@@ -1,8 +1,8 @@
-//! The upgrade request's signature: SigV4 for `ssmmessages`.
+//! The signature of the upgrade request: SigV4 for the service `ssmmessages`.
 //!
-//! AWS's own client signs since 1.2.764.0, and AWS states that unsigned upgrades will stop working. Signed are `host`,
-//! `x-amz-date` and, with temporary credentials, `x-amz-security-token`: none of the WebSocket's own headers. Held
-//! against signatures made by AWS's Go signer (`tests/vectors/upgrade-signing.json`).
+//! AWS's own client signs since 1.2.764.0, and AWS states that unsigned upgrades will stop working. The signature
+//! covers the headers `host`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`, but none of the
+//! WebSocket's own. The tests compare it with signatures of AWS's Go signer (`tests/vectors/upgrade-signing.json`).
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use super::url::StreamUrl;
 /// The signing name of the message gateway.
 const SERVICE: &str = "ssmmessages";
 
-/// The headers that sign an upgrade to `url` at `time`.
+/// The headers that sign an upgrade to `url` in `region` at `time`.
 ///
 /// # Errors
 /// If the URL or the credentials cannot be written as HTTP headers.

@@ -1,4 +1,4 @@
-//! The upgrade: from a connection to a WebSocket.
+//! The upgrade: the HTTP request that turns a connection into a WebSocket.
 
 use http::HeaderMap;
 use tokio_tungstenite::WebSocketStream;
@@ -10,11 +10,11 @@ use super::error::Error;
 use super::url::StreamUrl;
 use ssm_net::Transport;
 
-/// The largest frame and message taken from the service. Agents send 1024 bytes of payload.
+/// The largest frame and message that is accepted, in bytes. Agents send 1024 bytes of payload in each.
 const MAX_FRAME: usize = 1 << 20;
-/// Read buffer of the WebSocket: what arrives in a few milliseconds at the service's pace.
+/// The WebSocket's read buffer, in bytes: as much as arrives in a few milliseconds at the service's pace.
 const READ_BUFFER: usize = 16 << 10;
-/// Write buffer of the WebSocket: a few dozen messages, so that a batch costs one system call.
+/// The WebSocket's write buffer, in bytes: a few dozen messages, so that a batch costs one system call.
 const WRITE_BUFFER: usize = 64 << 10;
 
 /// The longest text of the service that a message quotes, in characters: several lines of a terminal.
@@ -23,11 +23,11 @@ const MAX_QUOTE_CHARS: usize = 400;
 /// The WebSocket over a connection.
 pub(super) type Socket = WebSocketStream<Box<dyn Transport>>;
 
-/// Why there is no WebSocket.
+/// How an upgrade fails.
 pub(super) enum Refusal {
-    /// The connection broke before there was an answer: another one may do better.
+    /// The connection broke before there was an answer. A new connection may do better.
     Broken(Error),
-    /// The server's answer.
+    /// The server answered, and refused.
     Answered(Error),
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn upgrade(
     })
 }
 
-/// The server answered, but not with a WebSocket.
+/// The error for an upgrade that failed with `cause`.
 fn refused(url: &StreamUrl, cause: &WebSocketError) -> Error {
     let host = url.host().to_owned();
     match cause {
@@ -71,7 +71,7 @@ fn refused(url: &StreamUrl, cause: &WebSocketError) -> Error {
     }
 }
 
-/// AWS's sentence about who may not do what, if it is in the answer: in JSON or XML as a rule.
+/// AWS's sentence about the permission that is missing, from an answer in JSON or XML; empty if it has none.
 fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let sentence = text.find("User: ").and_then(|start| text.get(start..)?.split(['<', '"', '\n']).next());

@@ -1,7 +1,7 @@
-//! The stream URL: which hosts the token may go to, and what of the URL may be shown.
+//! The stream URL: the address of a session's WebSocket, checked for a host that may have the session's token.
 //!
-//! The query is opaque and kept whole and in order: `cell-number` values hold `+` and `/`, and change when the service
-//! moves the channel.
+//! The query is opaque, and is kept as it is: `cell-number` has `+` and `/` in its value, and the value changes when
+//! the service moves the channel.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use http::Uri;
 use super::error::UrlError;
 use ssm_net::Address;
 
-/// The DNS suffixes of AWS's partitions, as its SDKs list them.
+/// The DNS suffixes of AWS's partitions, as AWS's SDKs list them.
 const AWS_SUFFIXES: [&str; 14] = [
     "amazonaws.com",
     "api.aws",
@@ -28,7 +28,7 @@ const AWS_SUFFIXES: [&str; 14] = [
     "api.aws.hci.ic.gov",
 ];
 
-/// Query parameters that say that a URL was signed by its maker. Such a URL is dialled as it is, once.
+/// The query parameters of a URL that the service has signed itself. Such a URL is dialled as it is, once.
 const SIGNATURE_PARAMETERS: [&str; 7] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
@@ -39,21 +39,21 @@ const SIGNATURE_PARAMETERS: [&str; 7] = [
     "X-Amz-Security-Token",
 ];
 
-/// Where a session's WebSocket is dialled. Shown without its query, and without a password before its host.
+/// The URL of a session's WebSocket. `Display` and `Debug` leave out its query and any password before its host.
 #[derive(Clone, Eq, PartialEq)]
 pub struct StreamUrl {
     uri: Uri,
 }
 
 impl StreamUrl {
-    /// Checks the URL that StartSession or ResumeSession gave.
+    /// Checks `text`, the URL that StartSession or ResumeSession gave.
     ///
-    /// `api` is the API endpoint the user has set, if any: with one, any host may be named, and with an `http://` one
-    /// the stream may be `ws://` too. `stream` is the URL whose scheme, host and port the user wants in place of the
-    /// service's.
+    /// `api` is the endpoint that the user has set for the API, if there is one: the stream may then be on any host,
+    /// and if the endpoint is an `http://` URL, the stream may be a `ws://` URL. `stream` is a URL of the user's, if
+    /// there is one: its scheme, host and port take the place of the service's.
     ///
     /// # Errors
-    /// If it is not such a URL, if it would go out unencrypted, or if its host is not AWS's own.
+    /// If `text` is no URL of a WebSocket, if the stream would be unencrypted, or if its host is not AWS's.
     pub fn parse(text: &str, api: Option<&str>, stream: Option<&str>) -> Result<Self, UrlError> {
         let uri: Uri = text.parse().map_err(|_| UrlError::Unusable)?;
         if let Some(stream) = stream {
@@ -73,7 +73,7 @@ impl StreamUrl {
         Ok(Self { uri })
     }
 
-    /// Whether TLS is to be used.
+    /// Whether the scheme is `wss`: the connection needs TLS.
     pub fn is_encrypted(&self) -> bool {
         self.uri.scheme_str() == Some("wss")
     }
@@ -88,18 +88,18 @@ impl StreamUrl {
         self.uri.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 })
     }
 
-    /// Whether the URL carries its own signature: it is then neither signed again nor good for a second dial.
+    /// Whether the service has signed the URL itself. Such a URL needs no other signature, and is good for one dial.
     pub fn is_presigned(&self) -> bool {
         let query = self.uri.query().unwrap_or_default();
         query.split('&').filter_map(|pair| pair.split('=').next()).any(|name| SIGNATURE_PARAMETERS.contains(&name))
     }
 
-    /// Where to connect to.
+    /// The address to connect to.
     pub fn address(&self) -> Address {
         Address { host: self.host().to_owned(), port: self.port(), encrypted: self.is_encrypted() }
     }
 
-    /// The whole URL, for dialling and signing; not for showing.
+    /// The whole URL, to dial and to sign. It must not be shown.
     pub(super) fn uri(&self) -> &Uri {
         &self.uri
     }
@@ -128,8 +128,8 @@ fn redirect(uri: Uri, endpoint: &str) -> Option<Uri> {
     builder.path_and_query(uri.path_and_query()?.clone()).build().ok()
 }
 
-/// Whether a host is the message gateway, or an interface endpoint of it: `ssmmessages.REGION.SUFFIX`, with `-fips` or
-/// without, and what is below that name. Others below AWS's suffixes may be any customer's.
+/// Whether a host is the message gateway, `ssmmessages.REGION.SUFFIX` with `-fips` or without, or an interface endpoint
+/// of it below such a name. Other names below AWS's suffixes may belong to any customer.
 fn is_aws(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     AWS_SUFFIXES.iter().any(|suffix| {
@@ -138,11 +138,11 @@ fn is_aws(host: &str) -> bool {
     })
 }
 
-/// Whether a name ends in the gateway's own and a region.
+/// Whether a name ends in `ssmmessages.REGION` or `ssmmessages-fips.REGION`.
 fn is_gateway(name: &str) -> bool {
     let mut labels = name.rsplit('.');
     let region = labels.next().unwrap_or_default();
-    // Each partition's regions have this shape; services' names that could be taken for one do not.
+    // All regions of all partitions have this shape, and no service's name has.
     let is_region = region.split('-').count() > 2 && region.ends_with(|last: char| last.is_ascii_digit());
     is_region && matches!(labels.next(), Some("ssmmessages" | "ssmmessages-fips"))
 }

@@ -1,4 +1,4 @@
-//! Where to connect to, and what comes of it.
+//! Addresses, and the transport: the byte stream of a connection to one.
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// For hyper's client, which asks each connection what there is to know of it.
+/// hyper's client wants to know of each connection whether it leads to a proxy or speaks HTTP/2. Ours does neither.
 impl Connection for Box<dyn Transport> {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-/// Where to connect to.
+/// A host and port to connect to, and whether to speak TLS there.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Address {
     /// A name or an IP address; IPv6 without brackets.
@@ -27,7 +27,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address of an `http`, `https`, `ws` or `wss` URL; nothing if it has no host.
+    /// The address in an `http`, `https`, `ws` or `wss` URL; `None` if the URL has no host.
     pub fn of(uri: &Uri) -> Option<Self> {
         let encrypted = matches!(uri.scheme_str(), Some("https" | "wss"));
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -35,7 +35,7 @@ impl Address {
         Some(Self { host, port, encrypted })
     }
 
-    /// As the proxy rules and the connectors take it.
+    /// The address as a URL, for the proxy rules and the connectors.
     pub(crate) fn uri(&self) -> Result<Uri, http::Error> {
         let Self { host, port, encrypted } = self;
         let scheme = if *encrypted { "https" } else { "http" };
@@ -43,7 +43,7 @@ impl Address {
     }
 }
 
-/// Host and port as a URL has them.
+/// Host and port as a URL has them: an IPv6 address is put in brackets.
 pub fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -1,8 +1,9 @@
-//! `--no-verify-ssl`: every certificate is taken, whoever made it and for whatever name.
+//! A verifier that accepts every certificate, of any issuer and for any name: TLS without authentication.
 //!
-//! What is left of TLS keeps out those who only listen; whoever can answer in AWS's place reads all, the session's token
-//! included. The handshake's own signature is still checked: the peer must hold the key of the certificate that it shows.
-//! Nothing but [`Trust`](super::Trust) may make use of this, and only for the user who has asked for it.
+//! TLS without this check keeps out eavesdroppers alone: a host that answers in AWS's place reads everything, the
+//! session's token included. The signature of the handshake is still checked: the peer must hold the key of the
+//! certificate that it shows. [`Trust`](super::Trust) alone may use this module, and only for a user who has asked for
+//! it.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Takes every certificate.
+/// A verifier that accepts every certificate.
 #[derive(Debug)]
 pub(super) struct AnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
 impl AnyCertificate {
-    /// Checks the handshake's signatures as `provider` does.
+    /// A verifier that checks the handshake's signatures with the algorithms of `provider`.
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider }
     }

@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! The errors of a connection: which host failed, and how.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,13 +14,13 @@ pub struct DialError {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What went wrong.
-    pub failure: Failure,
+    /// How it failed.
+    pub failure: DialFailure,
     /// If the host is a proxy: how it is used.
     pub via: Option<Box<Via>>,
 }
 
-/// How a proxy is used.
+/// The use of a proxy: the variable that names it, and the host behind it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Via {
     /// The scheme of its URL.
@@ -31,35 +31,35 @@ pub struct Via {
     pub target: String,
 }
 
-/// What went wrong.
+/// How a connection fails.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Failure {
+pub enum DialFailure {
     /// The name has no address.
     NoAddress(String),
-    /// No connection in time.
+    /// The time limit has passed.
     TimedOut,
     /// TCP or TLS failed.
     Failed(String),
-    /// What answers does not speak TLS.
+    /// The host answers, but not in TLS.
     NoTls,
-    /// Its certificate is not trusted.
+    /// The host's certificate is not trusted.
     Untrusted(String),
-    /// Its certificate is another host's.
+    /// The certificate is another host's.
     WrongName(String),
-    /// Its certificate is too old, or too new, for this machine's clock.
+    /// By this machine's clock the certificate has expired, or is not valid yet.
     NotNow(String),
-    /// The proxy wants a name and a password, or others than those that were given.
+    /// The proxy wants a name and a password, or does not accept the given ones.
     ProxyPassword {
-        /// Whether it was given some.
+        /// Whether some were given.
         given: bool,
     },
     /// The proxy did not let us through.
     Proxy(String),
-    /// What TLS needs on this side cannot be had.
+    /// TLS cannot be set up on this side.
     Trust(TrustError),
 }
 
-/// Why TLS cannot be spoken at all.
+/// Why TLS cannot be set up on this side.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TrustError {
     /// The TLS library refuses its own defaults.
@@ -70,7 +70,7 @@ pub enum TrustError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason, in words.
         why: String,
         /// The setting that names it, as the user would look for it: `AWS_CA_BUNDLE`.
         setting: String,
@@ -81,18 +81,18 @@ pub enum TrustError {
 }
 
 impl DialError {
-    pub(crate) fn new(address: &Address, failure: Failure) -> Self {
+    pub(crate) fn new(address: &Address, failure: DialFailure) -> Self {
         Self { host: address.host.clone(), port: address.port, failure, via: None }
     }
 
-    /// An address that cannot be written as a URL.
+    /// The error for an address that cannot be written as a URL.
     pub(crate) fn unusable(address: &Address, cause: &http::Error) -> Self {
-        Self::new(address, Failure::Failed(cause.to_string()))
+        Self::new(address, DialFailure::Failed(cause.to_string()))
     }
 
-    /// Whether somebody has answered, if only to refuse.
+    /// Whether a host has answered, if only to refuse.
     pub(crate) fn is_answer(&self) -> bool {
-        !matches!(self.failure, Failure::NoAddress(_) | Failure::TimedOut | Failure::Failed(_))
+        !matches!(self.failure, DialFailure::NoAddress(_) | DialFailure::TimedOut | DialFailure::Failed(_))
     }
 }
 
@@ -104,29 +104,32 @@ impl fmt::Display for DialError {
             None => host.clone(),
         };
         match (failure, via.as_deref()) {
-            (Failure::NoAddress(why), _) => write!(formatter, "{at} cannot be found: {why}"),
-            (Failure::TimedOut, Some(via)) => write!(formatter, "{at} does not connect to {}: timed out", via.target),
-            (Failure::TimedOut, None) => write!(formatter, "{at} cannot be reached: timed out"),
-            (Failure::Failed(why), _) => write!(formatter, "{at} cannot be reached: {why}"),
-            (Failure::NoTls, Some(_)) => write!(formatter, "{at} does not speak TLS"),
-            (Failure::NoTls, None) => write!(formatter, "{} does not speak TLS", authority(host, *port)),
-            (Failure::Untrusted(why), _) => write!(formatter, "the TLS certificate of {at} is not trusted ({why})"),
-            (Failure::WrongName(why), _) => write!(formatter, "the TLS certificate of {at} is not its own ({why})"),
-            (Failure::NotNow(why), _) => write!(formatter, "the TLS certificate of {at} is not valid now ({why})"),
-            (Failure::ProxyPassword { given: false }, _) => write!(formatter, "{at} wants a name and a password"),
-            (Failure::ProxyPassword { given: true }, _) => {
+            (DialFailure::NoAddress(why), _) => write!(formatter, "{at} cannot be found: {why}"),
+            (DialFailure::TimedOut, Some(via)) => {
+                write!(formatter, "{at} does not connect to {}: timed out", via.target)
+            }
+            (DialFailure::TimedOut, None) => write!(formatter, "{at} cannot be reached: timed out"),
+            (DialFailure::Failed(why), _) => write!(formatter, "{at} cannot be reached: {why}"),
+            (DialFailure::NoTls, Some(_)) => write!(formatter, "{at} does not speak TLS"),
+            (DialFailure::NoTls, None) => write!(formatter, "{} does not speak TLS", authority(host, *port)),
+            (DialFailure::Untrusted(why), _) => write!(formatter, "the TLS certificate of {at} is not trusted ({why})"),
+            (DialFailure::WrongName(why), _) => write!(formatter, "the TLS certificate of {at} is not its own ({why})"),
+            (DialFailure::NotNow(why), _) => write!(formatter, "the TLS certificate of {at} is not valid now ({why})"),
+            (DialFailure::ProxyPassword { given: false }, _) => write!(formatter, "{at} wants a name and a password"),
+            (DialFailure::ProxyPassword { given: true }, _) => {
                 write!(formatter, "{at} does not accept the name and password")
             }
-            (Failure::Proxy(why), Some(via)) => write!(formatter, "{at} does not connect to {}: {why}", via.target),
-            (Failure::Proxy(why), None) => write!(formatter, "{at} does not connect: {why}"),
-            (Failure::Trust(error), _) => write!(formatter, "{error}"),
+            (DialFailure::Proxy(why), Some(via)) => write!(formatter, "{at} does not connect to {}: {why}", via.target),
+            (DialFailure::Proxy(why), None) => write!(formatter, "{at} does not connect: {why}"),
+            (DialFailure::Trust(error), _) => write!(formatter, "{error}"),
         }
     }
 }
 
 impl StdError for DialError {}
 
-/// An error and each that caused it. An `io::Error`'s own source passes over the error it carries: that one too.
+/// An error and each of its causes. The source of an `io::Error` passes over the error that the `io::Error` carries;
+/// here it is not passed over.
 pub fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(carried) => Some(carried as &(dyn StdError + 'static)),
@@ -134,7 +137,7 @@ pub fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'
     })
 }
 
-/// The reason at the bottom of an error, which for connections is the operating system's.
+/// The last cause of an error in words. For a connection it comes from the operating system.
 pub(crate) fn bottom(error: &(dyn StdError + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }

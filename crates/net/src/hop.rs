@@ -1,4 +1,4 @@
-//! One hop: TCP to an address, and TLS with whoever is there. A proxy is reached by one, the target by another.
+//! Hops: TCP to an address, and TLS with the host there. The proxy is one hop, the target behind it another.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,13 +16,13 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::address::{Address, Transport};
-use crate::error::{self, DialError, Failure, chain};
+use crate::error::{self, DialError, DialFailure, chain};
 use crate::trust::Trust;
 
-/// Bytes taken from a connection at once, below TLS: more than arrive between two looks at the service's pace.
+/// The read buffer of a connection below TLS, in bytes: more than the service sends between two reads.
 const READ: usize = 16 << 10;
 
-/// Connects by TCP, and by TLS if the address says so.
+/// Connects to `address` by TCP, and by TLS if the address is encrypted.
 pub(super) async fn reach(
     trust: &Arc<Trust>,
     address: &Address,
@@ -32,17 +32,17 @@ pub(super) async fn reach(
     if address.encrypted { encrypt(trust, address, stream).await } else { Ok(stream) }
 }
 
-/// Connects by TCP. Of the addresses that a name has, each `attempt` begins with the next.
+/// Connects to `address` by TCP. Where the name has several IP addresses, each `attempt` begins with another.
 async fn tcp(address: &Address, attempt: usize) -> Result<Box<dyn Transport>, DialError> {
     let mut connector = HttpConnector::new_with_resolver(Turned { resolver: GaiResolver::new(), by: attempt });
     connector.enforce_http(false);
-    // Small messages must not wait for one another.
+    // Nagle's algorithm would hold a small message back until the one before is acknowledged.
     connector.set_nodelay(true);
     let stream = connector.call(address.uri().map_err(|cause| DialError::unusable(address, &cause))?).await.map_err(
         |cause| {
             let why = error::bottom(&cause);
             let unknown = chain(&cause).any(|cause| cause.is::<Unresolved>());
-            DialError::new(address, if unknown { Failure::NoAddress(why) } else { Failure::Failed(why) })
+            DialError::new(address, if unknown { DialFailure::NoAddress(why) } else { DialFailure::Failed(why) })
         },
     )?;
     Ok(Box::new(stream.into_inner()))
@@ -55,42 +55,44 @@ pub(super) async fn encrypt(
     stream: Box<dyn Transport>,
 ) -> Result<Box<dyn Transport>, DialError> {
     let failed = |failure| DialError::new(address, failure);
-    let config = trust.client_config().await.map_err(|cause| failed(Failure::Trust(cause)))?;
+    let config = trust.client_config().await.map_err(|cause| failed(DialFailure::Trust(cause)))?;
     let name =
-        ServerName::try_from(address.host.clone()).map_err(|cause| failed(Failure::Failed(cause.to_string())))?;
-    // rustls reads 4 KiB at a time; the operating system is asked for more at once.
+        ServerName::try_from(address.host.clone()).map_err(|cause| failed(DialFailure::Failed(cause.to_string())))?;
+    // rustls reads 4 KiB at a time. With the buffer one system call brings more.
     let stream = BufReader::with_capacity(READ, stream);
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|cause| {
         failed(match cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
-            Some(rustls::Error::InvalidMessage(_)) => Failure::NoTls,
-            _ => Failure::Failed(error::bottom(&cause)),
+            Some(rustls::Error::InvalidMessage(_)) => DialFailure::NoTls,
+            _ => DialFailure::Failed(error::bottom(&cause)),
         })
     })?;
     Ok(Box::new(stream))
 }
 
-/// What is wrong with a certificate: each kind has a cure of its own.
-fn of_certificate(why: &CertificateError) -> Failure {
+/// The failure for a certificate that is not accepted. Each kind has a cure of its own.
+fn of_certificate(why: &CertificateError) -> DialFailure {
     use CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
     };
     match why {
-        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => Failure::NotNow(why.to_string()),
-        NotValidForName | NotValidForNameContext { .. } => Failure::WrongName(why.to_string()),
-        _ => Failure::Untrusted(why.to_string()),
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+            DialFailure::NotNow(why.to_string())
+        }
+        NotValidForName | NotValidForNameContext { .. } => DialFailure::WrongName(why.to_string()),
+        _ => DialFailure::Untrusted(why.to_string()),
     }
 }
 
-/// Names resolved by the system, their addresses turned by some places: whoever tries again beside an attempt that hangs
-/// must not hang at the same address.
+/// The system's name resolver, with the addresses of each name rotated by some places: an attempt beside one that hangs
+/// must not begin with the same address.
 #[derive(Clone)]
 struct Turned {
     resolver: GaiResolver,
     by: usize,
 }
 
-/// The system knows no address.
+/// The name has no address, in the system's words.
 #[derive(Debug)]
 struct Unresolved(io::Error);
 

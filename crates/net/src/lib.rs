@@ -1,16 +1,16 @@
-//! Connections: name, TCP, proxy, TLS. The API's and the WebSocket's are made here, by the same rules.
+//! Connections: name resolution, TCP, proxies and TLS, by the same rules for the API and for the WebSocket.
 //!
 //! Proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case), by HTTP
-//! CONNECT or SOCKS; addresses are tried as RFC 8305 says (happy eyeballs); a connection that does not come up soon is
-//! raced by another. It must not know what is said over a connection.
+//! CONNECT or SOCKS. Addresses are tried as RFC 8305 says (happy eyeballs). A connection that does not come up soon is
+//! raced by another. This crate must not know what is said over a connection.
 //!
 //! # Example
 //! ```no_run
 //! use std::sync::Arc;
-//! use ssm_net::{Address, CONNECT_TIMEOUT, Dialer, Source, Trust};
+//! use ssm_net::{Address, CONNECT_TIMEOUT, Dialer, TrustSource, Trust};
 //!
 //! # async fn example() -> Result<(), ssm_net::DialError> {
-//! let dialer = Dialer::new(Arc::new(Trust::new(Source::System)));
+//! let dialer = Dialer::new(Arc::new(Trust::new(TrustSource::System)));
 //! let address = Address { host: "ssm.eu-west-1.amazonaws.com".to_owned(), port: 443, encrypted: true };
 //! let stream = dialer.dial(&address, CONNECT_TIMEOUT).await?;
 //! # drop(stream);
@@ -42,15 +42,16 @@ use proxies::{Proxies, Proxy};
 use race::Race;
 
 pub use address::{Address, Transport, authority};
-pub use error::{DialError, Failure, TrustError, Via, chain};
-pub use trust::{Source, Trust};
+pub use error::{DialError, DialFailure, TrustError, Via, chain};
+pub use trust::{Trust, TrustSource};
 
-/// To connect, through a proxy and TLS too, if nothing else is said. A lost SYN is sent again after 1, 3 and 7 s.
+/// The time limit for a connection, proxy and TLS included, where the user sets none. TCP sends a lost SYN again after
+/// 1, 3 and 7 s, so that three may be lost.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// As good as none, for those who want none: 136 years, which can still be added to any time.
+/// A limit that stands for no limit: 136 years, which can still be added to any time.
 pub const NO_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Makes connections. Cheap to clone.
+/// Makes connections, with the same proxies and the same trust for all of them. Cheap to clone.
 #[derive(Clone)]
 pub struct Dialer {
     proxies: Arc<Proxies>,
@@ -65,33 +66,34 @@ impl fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    /// Connections that trust whom `trust` says, through the proxies of the environment.
+    /// A dialer with this trust and the proxies of the environment, which are read now.
     pub fn new(trust: Arc<Trust>) -> Self {
         Self { proxies: Arc::new(Proxies::from_env()), trust }
     }
 
-    /// The same without any proxy: for what belongs to this machine or its network.
+    /// The same dialer without any proxy, for servers of this machine or its network.
     #[must_use]
     pub fn direct(&self) -> Self {
         Self { proxies: Arc::new(Proxies::none()), trust: Arc::clone(&self.trust) }
     }
 
-    /// Connects within `limit`.
+    /// Connects to `address` within `limit`, which covers name resolution, TCP, proxy and TLS. An attempt that hangs
+    /// gets another beside it each second.
     ///
     /// # Errors
-    /// Says which host failed, and how.
+    /// The error of the attempt that tells most, with the host that failed: the target or the proxy on the way to it.
     pub async fn dial(&self, address: &Address, limit: Duration) -> Result<Box<dyn Transport>, DialError> {
         if address.encrypted {
-            // A CA file that cannot be used is said before anything is dialled.
-            self.trust.client_config().await.map_err(|cause| DialError::new(address, Failure::Trust(cause)))?;
+            // The user learns of an unusable CA file before anything is dialled.
+            self.trust.client_config().await.map_err(|cause| DialError::new(address, DialFailure::Trust(cause)))?;
         }
         let uri = address.uri().map_err(|cause| DialError::unusable(address, &cause))?;
-        let way = Way { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };
+        let route = Route { trust: &self.trust, proxy: self.proxies.to(address, &uri), target: address, uri };
         let mut race = Race::new(Instant::now(), limit);
         let mut attempts = FuturesUnordered::new();
         while !race.is_over(Instant::now()) {
             if let Some(attempt) = race.start(Instant::now()) {
-                attempts.push(way.open(attempt));
+                attempts.push(route.open(attempt));
             }
             tokio::select! {
                 Some(result) = attempts.next() => match result {
@@ -101,20 +103,20 @@ impl Dialer {
                 () = tokio::time::sleep_until(race.wake().into()) => {}
             }
         }
-        Err(race.into_error().unwrap_or_else(|| way.failed(Failure::TimedOut)))
+        Err(race.into_error().unwrap_or_else(|| route.failed(DialFailure::TimedOut)))
     }
 }
 
-/// The way to a host.
-struct Way<'a> {
+/// The route to a host: directly, or through a proxy.
+struct Route<'a> {
     trust: &'a Arc<Trust>,
     proxy: Option<Proxy>,
     target: &'a Address,
     uri: Uri,
 }
 
-impl Way<'_> {
-    /// Goes it; `attempt` counts from 0 those that were begun before.
+impl Route<'_> {
+    /// Connects by this route. `attempt` is the number of attempts that were begun before.
     async fn open(&self, attempt: usize) -> Result<Box<dyn Transport>, DialError> {
         let Some(proxy) = &self.proxy else { return hop::reach(self.trust, self.target, attempt).await };
         let stream =
@@ -123,8 +125,8 @@ impl Way<'_> {
         if self.target.encrypted { hop::encrypt(self.trust, self.target, stream).await } else { Ok(stream) }
     }
 
-    /// An error of the first hop, which leads to the proxy if there is one.
-    fn failed(&self, failure: Failure) -> DialError {
+    /// The error for a failure of the first hop, which leads to the proxy if there is one.
+    fn failed(&self, failure: DialFailure) -> DialError {
         let Some(proxy) = &self.proxy else { return DialError::new(self.target, failure) };
         let Proxy { address, scheme, setting, .. } = proxy;
         let Address { host, port, .. } = self.target;

@@ -1,6 +1,6 @@
-//! Which proxy leads to which host: the variables of the environment, read as curl reads them.
+//! Proxy settings: which proxy leads to which host, by the variables of the environment, read as curl reads them.
 //!
-//! It must not know how a proxy is spoken to.
+//! This module must not know how to talk to a proxy.
 
 use std::env;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use crate::address::Address;
 
-/// Where SOCKS proxies listen if their URL does not say.
+/// The TCP port of a SOCKS proxy whose URL names none (RFC 1928).
 const SOCKS_PORT: u16 = 1080;
 
 /// The proxies of the environment.
@@ -18,20 +18,20 @@ pub(super) struct Proxies(Matcher);
 
 /// The proxy on the way to a host.
 pub(super) struct Proxy {
-    /// Where it is; whether TLS is spoken with it.
+    /// The proxy's own address. It is encrypted if the proxy itself is reached by TLS.
     pub(super) address: Address,
     /// `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`.
     pub(super) scheme: String,
     /// The variable that names it, for messages.
     pub(super) setting: &'static str,
-    /// What its URL says; it may hold a password.
+    /// The rest of its URL, which may have a password.
     pub(super) intercept: Intercept,
 }
 
 impl Proxies {
     pub(super) fn from_env() -> Self {
         let none = ["NO_PROXY", "no_proxy"].iter().any(|name| env::var(name).is_ok_and(|rules| rules.trim() == "*"));
-        // The matcher takes `*` for names only, not for addresses.
+        // In the matcher `*` stands for all names, but for no IP address.
         Self(if none { Matcher::builder().build() } else { Matcher::from_env() })
     }
 
@@ -39,7 +39,7 @@ impl Proxies {
         Self(Matcher::builder().build())
     }
 
-    /// The proxy on the way to `target`, whose URL is `uri`.
+    /// The proxy for `target`, whose URL is `uri`; `None` if the target is connected to directly.
     pub(super) fn to(&self, target: &Address, uri: &Uri) -> Option<Proxy> {
         if is_near(&target.host) {
             return None;
@@ -55,13 +55,13 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// The user's name and password for it.
+    /// Whether its URL has a name and a password.
     pub(super) fn has_password(&self) -> bool {
         self.intercept.basic_auth().is_some() || self.intercept.raw_auth().is_some()
     }
 }
 
-/// The variable that names the proxy for URLs of this kind, in the matcher's order.
+/// The variable that names the proxy for encrypted or for plain connections, in the matcher's order.
 fn setting(encrypted: bool) -> &'static str {
     let own = if encrypted { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
     let first = |names: [&'static str; 2]| names.into_iter().find(|name| env::var_os(name).is_some());
@@ -69,19 +69,19 @@ fn setting(encrypted: bool) -> &'static str {
     first(own).filter(filled).or_else(|| first(["ALL_PROXY", "all_proxy"])).unwrap_or("HTTPS_PROXY")
 }
 
-/// Whether a host is this machine, or of the links that it is on: no proxy is asked for it. What listens there is meant for
-/// whoever is here, such as the servers that give credentials to machines, containers and pods, whose tokens no proxy is
-/// to see; a proxy elsewhere would reach its own machine by the same address.
+/// Whether a host is this machine or on one of its links. Such a host is connected to without a proxy: a proxy
+/// elsewhere would reach its own machine by the same address. The servers that give credentials to machines, containers
+/// and pods are among these hosts, and no proxy may see their tokens.
 fn is_near(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    // RFC 6761: these names are loopback, whatever a name server says.
+    // RFC 6761: these names stand for loopback, and name servers are not asked.
     if host == "localhost" || host.ends_with(".localhost") {
         return true;
     }
     match host.parse().map(|address: IpAddr| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
         Ok(IpAddr::V6(address)) => {
-            // AWS's own services for instances and pods are below fd00:ec2::/32.
+            // AWS has its services for instances and pods in fd00:ec2::/32.
             address.is_loopback()
                 || address.is_unicast_link_local()
                 || matches!(address.segments(), [0xfd00, 0xec2, ..])

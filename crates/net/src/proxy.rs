@@ -1,6 +1,7 @@
-//! Through a proxy: HTTP CONNECT and SOCKS as hyper-util speaks them, over a connection to the proxy that is there.
+//! Proxy protocols: HTTP CONNECT and SOCKS, as hyper-util speaks them, over an open connection to the proxy.
 //!
-//! It must not know which proxy is taken. What hyper-util says of a refusal is put into words for a user here.
+//! A refusal, of which hyper-util tells little, becomes a [`DialFailure`] here. This module must not know how a proxy
+//! is chosen.
 
 use std::error::Error as StdError;
 use std::future::{Ready, ready};
@@ -16,21 +17,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 use crate::address::Transport;
-use crate::error::{Failure, bottom};
+use crate::error::{DialFailure, bottom};
 use crate::proxies::Proxy;
 
-/// How much of a proxy's answer is kept, in bytes: its first line.
+/// How much of a proxy's answer is kept, in bytes: enough for its first line.
 const HEARD: usize = 128;
 
-/// Has `proxy` connect `stream` to the host of `target`.
+/// Has `proxy`, which `stream` leads to, connect the stream on to the host of `target`.
 pub(super) async fn through(
     proxy: &Proxy,
     target: Uri,
     stream: Box<dyn Transport>,
-) -> Result<Box<dyn Transport>, Failure> {
+) -> Result<Box<dyn Transport>, DialFailure> {
     let heard = Heard::default();
     let connected = Connected(Some(Overheard { stream, heard: heard.clone() }));
-    // For URLs without one; the connection is there, and nothing is dialled.
+    // hyper-util wants a URL to dial. The connection is open already, so this one is never used.
     let at = Uri::from_static("http://proxy/");
     let through = match proxy.scheme.as_str() {
         "socks4" | "socks4a" => {
@@ -38,7 +39,7 @@ pub(super) async fn through(
             socks.call(target).await.map_err(|cause| of_socks(&cause.to_string(), proxy))
         }
         "socks5" | "socks5h" => {
-            // The proxy resolves names either way: where one is needed, the names often are known only behind it.
+            // With both schemes the proxy resolves the name: many names are known behind the proxy alone.
             let socks = SocksV5::new(at, connected);
             let mut socks = match proxy.intercept.raw_auth() {
                 Some((user, password)) => socks.with_auth(user.to_owned(), password.to_owned()),
@@ -58,12 +59,12 @@ pub(super) async fn through(
     through.map(|stream| stream.into_inner().stream)
 }
 
-/// Why CONNECT failed; `status` is how the proxy answered it, if it answered.
-fn of_connect(cause: &(dyn StdError + 'static), status: &str, proxy: &Proxy) -> Failure {
+/// Why CONNECT failed. `status` is the status line of the proxy's answer; empty if there was none.
+fn of_connect(cause: &(dyn StdError + 'static), status: &str, proxy: &Proxy) -> DialFailure {
     let code = status.split(' ').next().unwrap_or_default();
-    // Some answer with 401 what ought to be 407.
+    // Some proxies answer 401 where they ought to answer 407.
     if matches!(code, "401" | "407") {
-        return Failure::ProxyPassword { given: proxy.has_password() };
+        return DialFailure::ProxyPassword { given: proxy.has_password() };
     }
     let why = match cause.to_string().trim_start_matches("tunnel error: ") {
         "unsuccessful" if status.is_empty() => "it does not answer as an HTTP proxy does".to_owned(),
@@ -71,27 +72,27 @@ fn of_connect(cause: &(dyn StdError + 'static), status: &str, proxy: &Proxy) -> 
         "unexpected end of file" => "it closes the connection".to_owned(),
         _ => bottom(cause),
     };
-    Failure::Proxy(why)
+    DialFailure::Proxy(why)
 }
 
-/// Why SOCKS failed, from hyper-util's text, which is all that it shows.
-fn of_socks(text: &str, proxy: &Proxy) -> Failure {
+/// Why SOCKS failed, read from hyper-util's text: its errors have no kinds.
+fn of_socks(text: &str, proxy: &Proxy) -> DialFailure {
     let why = match text.trim_start_matches("SOCKS error: ") {
-        "credentials not accepted" => return Failure::ProxyPassword { given: true },
-        // Said of a proxy that accepts none of the ways to sign in that it was offered.
+        "credentials not accepted" => return DialFailure::ProxyPassword { given: true },
+        // hyper-util says so when the proxy accepts none of the offered ways to sign in.
         "server does not support user/pass authentication" if !proxy.has_password() => {
-            return Failure::ProxyPassword { given: false };
+            return DialFailure::ProxyPassword { given: false };
         }
         "server does not support user/pass authentication" => "it takes no name and password",
         "io error during SOCKS handshake" => "it closes the connection",
         "failed parsing server response" => "it does not answer as a SOCKS proxy does",
-        // The reasons that the protocol knows, in its words.
-        why => return Failure::Proxy(format!("it says {why:?}")),
+        // The protocol's own reasons, in its words.
+        why => return DialFailure::Proxy(format!("it says {why:?}")),
     };
-    Failure::Proxy(why.to_owned())
+    DialFailure::Proxy(why.to_owned())
 }
 
-/// The beginning of what a proxy answers. hyper-util says that it refuses, and not how.
+/// The beginning of a proxy's answer. hyper-util reports that the proxy refuses, but not with which status.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<u8>>>);
 
@@ -102,7 +103,7 @@ impl Heard {
         heard.extend(bytes.iter().take(room));
     }
 
-    /// The answer's status and reason, such as `403 Forbidden`; empty if it is no answer in HTTP.
+    /// The answer's status and reason, such as `403 Forbidden`; empty if the answer is not HTTP.
     fn status(&self) -> String {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&heard);
@@ -145,7 +146,7 @@ impl AsyncWrite for Overheard {
     }
 }
 
-/// What hyper-util calls to connect to the proxy: gives the connection that is there, once.
+/// The connector that hyper-util asks for a connection to the proxy. It gives the open one, once.
 struct Connected(Option<Overheard>);
 
 impl Service<Uri> for Connected {

@@ -1,18 +1,19 @@
-//! The race of attempts to connect: beside one that hangs another begins, and the first that succeeds wins.
+//! The race of attempts to connect: when one hangs, another begins beside it, and the first to succeed wins.
 //!
-//! Times in, decisions out: whoever drives it has the clock and the sockets. An attempt tries each address of its name
-//! by itself, as RFC 8305 says, so one that fails has nothing left to try at once; only what hangs needs company.
+//! Times in, decisions out: the caller has the clock and the sockets. Each attempt tries all addresses of the name, as
+//! RFC 8305 says. An attempt that has failed is therefore not repeated at once; only one that hangs gets another beside
+//! it.
 
 use std::time::{Duration, Instant};
 
 use crate::error::DialError;
 
-/// How long the latest attempt may hang before another begins beside it. TCP doubles its patience with each lost SYN;
-/// when a network comes back after some seconds, a fresh attempt finds out sooner.
+/// How long the latest attempt may hang before another begins beside it. TCP waits twice as long after each lost SYN,
+/// so a new attempt is the first to notice that a network is back.
 const NEXT_AFTER: Duration = Duration::from_secs(1);
-/// Attempts in all, so that no limit, or none at all, makes a connection a second for ever. One each second lasts beyond
-/// the longest limit that a dial has by default, 15 s; after that the SYNs that TCP repeats for each of these come close
-/// enough to one another.
+/// The most attempts in one race, so that a race without a time limit does not open a connection each second for ever.
+/// At one a second they last longer than the longest default limit of a dial, 15 s. From then on TCP repeats the SYNs
+/// of all of them, which come often enough.
 const MAX_ATTEMPTS: usize = 16;
 
 /// A race for one connection.
@@ -23,17 +24,17 @@ pub(super) struct Race {
     next: Instant,
     started: usize,
     ended: usize,
-    /// The error that says most of those so far.
+    /// Of the errors so far the one that tells most.
     error: Option<DialError>,
 }
 
 impl Race {
-    /// A race that takes `limit` from `now` on.
+    /// A race that begins at `now` and is over after `limit`.
     pub(super) fn new(now: Instant, limit: Duration) -> Self {
         Self { deadline: now + limit, next: now, started: 0, ended: 0, error: None }
     }
 
-    /// The attempt that is to begin now, if one is: its number, from 0.
+    /// The number, from 0, of the attempt that is to begin now; `None` if none is.
     pub(super) fn start(&mut self, now: Instant) -> Option<usize> {
         if self.next > now || self.started == MAX_ATTEMPTS {
             return None;
@@ -44,7 +45,7 @@ impl Race {
         Some(attempt)
     }
 
-    /// When to look again if no attempt ends before.
+    /// When to ask again if no attempt ends before.
     pub(super) fn wake(&self) -> Instant {
         if self.started == MAX_ATTEMPTS { self.deadline } else { self.next.min(self.deadline) }
     }
@@ -52,13 +53,13 @@ impl Race {
     /// An attempt has ended with this error. The others go on.
     pub(super) fn failed(&mut self, error: DialError) {
         self.ended += 1;
-        // An answer says more than silence, whenever it came. Of two alike the later one tells how things are now.
+        // An answer tells more than silence, however old it is. Of two answers the later one counts.
         if error.is_answer() || !self.error.as_ref().is_some_and(DialError::is_answer) {
             self.error = Some(error);
         }
     }
 
-    /// Whether it is lost: no attempt is left, or no time.
+    /// Whether the race is lost: no attempt is under way any more, or the time is up.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.deadline <= now || self.is_exhausted()
     }
@@ -67,7 +68,7 @@ impl Race {
         self.started > 0 && self.started == self.ended
     }
 
-    /// Why it is lost; nothing if the time is over, and nobody has answered.
+    /// Why the race is lost; `None` if the time is up and no host has answered.
     pub(super) fn into_error(self) -> Option<DialError> {
         let is_exhausted = self.is_exhausted();
         self.error.filter(|error| is_exhausted || error.is_answer())
@@ -79,21 +80,21 @@ mod tests {
     use super::*;
     use crate::NO_LIMIT;
     use crate::address::Address;
-    use crate::error::Failure;
+    use crate::error::DialFailure;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn error(failure: Failure) -> DialError {
+    fn error(failure: DialFailure) -> DialError {
         let address = Address { host: "ssm.example".to_owned(), port: 443, encrypted: true };
         DialError::new(&address, failure)
     }
 
     fn refused() -> DialError {
-        error(Failure::Failed("Connection refused (os error 111)".to_owned()))
+        error(DialFailure::Failed("Connection refused (os error 111)".to_owned()))
     }
 
     fn untrusted() -> DialError {
-        error(Failure::Untrusted("UnknownIssuer".to_owned()))
+        error(DialFailure::Untrusted("UnknownIssuer".to_owned()))
     }
 
     /// Runs a race whose attempts all hang until `until`; gives the times at which they began.
@@ -170,6 +171,6 @@ mod tests {
         assert_eq!(lost(&[]), None, "timed out");
         assert_eq!(lost(&[refused()]), None, "timed out since");
         assert_eq!(lost(&[untrusted(), refused()]), Some(untrusted()));
-        assert_eq!(lost(&[untrusted(), error(Failure::NoTls)]), Some(error(Failure::NoTls)));
+        assert_eq!(lost(&[untrusted(), error(DialFailure::NoTls)]), Some(error(DialFailure::NoTls)));
     }
 }

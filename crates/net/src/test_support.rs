@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a folder of files that goes away.
+//! Test support: a temporary folder of files.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Whom TLS trusts: one configuration for the API and for the WebSocket, made when first needed.
+//! Trust: the root certificates, and the one TLS configuration made of them for the API and for the WebSocket.
 //!
-//! It reads certificate files. It must not know what is dialled or why.
+//! Certificate files are read when TLS is first needed. This module must not know what is dialled or why.
 
 use std::{
     fmt::Display,
@@ -23,52 +23,55 @@ use super::any_certificate::AnyCertificate;
 use super::error::TrustError;
 use super::files;
 
-/// The most that is read of the certificates that a setting names, in bytes: some fifty times what a Linux distribution
-/// trusts.
+/// The most that is read of the certificate files of one setting, in bytes: some fifty times as much as the bundle of a
+/// Linux distribution has.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Whom to trust.
+/// Where the trusted root certificates come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source {
-    /// What the operating system trusts.
+pub enum TrustSource {
+    /// The operating system.
     System,
-    /// PEM files that the user named instead, and by which setting. A folder stands for the files in it.
+    /// PEM files that a setting names. A folder stands for the files in it.
     Named {
         /// The setting, as the user would look for it: `AWS_CA_BUNDLE`.
         setting: String,
         /// The files and folders.
         paths: Vec<PathBuf>,
     },
-    /// Whoever answers: the user wants no certificate checked.
+    /// Nowhere: no certificate is checked, and every host is trusted.
     Anyone,
 }
 
 /// The TLS configuration of all connections.
 ///
-/// Reading and parsing the roots takes about 1 ms for a Linux distribution's bundle, so it happens once and not before
-/// something is dialled by TLS. One configuration also means that a host's sessions are resumed, where it allows that.
+/// To read and parse a Linux distribution's bundle takes about 1 ms. It is done once, and not before something is
+/// dialled by TLS. Connections that share the configuration also resume each other's TLS sessions, where the host
+/// allows that.
 #[derive(Debug)]
 pub struct Trust {
-    source: Source,
+    source: TrustSource,
     config: OnceCell<Result<Arc<ClientConfig>, TrustError>>,
 }
 
 impl Trust {
-    /// Trust in what `source` holds, which is not read yet.
-    pub fn new(source: Source) -> Self {
+    /// Trust in the certificates of `source`, which are not read yet.
+    pub fn new(source: TrustSource) -> Self {
         Self { source, config: OnceCell::new() }
     }
 
-    /// The TLS client configuration: this trust, TLS 1.2 and 1.3, and no ALPN.
+    /// The TLS client configuration: this trust, TLS 1.2 and 1.3, no ALPN. The first call reads the certificates, and
+    /// later ones give the same result.
     ///
     /// # Errors
-    /// If the user named certificates that cannot be used, or the system has none at all.
+    /// If a named file cannot be used, or if the system has no certificates at all.
     pub async fn client_config(&self) -> Result<Arc<ClientConfig>, TrustError> {
         let read = || async {
             match &self.source {
-                // Only what the user names can be anything; for the system's own a thread would cost each start its time.
-                Source::System | Source::Anyone => configure(&self.source),
-                Source::Named { setting, paths } => {
+                // A file of the user's may be of any kind. The system's are sound, and a thread for them would slow
+                // each start.
+                TrustSource::System | TrustSource::Anyone => configure(&self.source),
+                TrustSource::Named { setting, paths } => {
                     let source = self.source.clone();
                     let read = files::in_time(move || configure(&source)).await;
                     read.unwrap_or_else(|why| Err(unusable(setting, first(paths), &why)))
@@ -79,8 +82,8 @@ impl Trust {
     }
 }
 
-/// It reads files, and so it blocks.
-fn configure(source: &Source) -> Result<Arc<ClientConfig>, TrustError> {
+/// Makes the configuration. Blocks, as it reads files.
+fn configure(source: &TrustSource) -> Result<Arc<ClientConfig>, TrustError> {
     // Not `ClientConfig::builder()`: it panics if a dependency ever compiles a second crypto provider in.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -92,8 +95,8 @@ fn configure(source: &Source) -> Result<Arc<ClientConfig>, TrustError> {
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
-impl Source {
-    /// The certificate authorities; none if certificates are not to be checked.
+impl TrustSource {
+    /// The root certificates; `None` if certificates are not to be checked.
     fn roots(&self) -> Result<Option<RootCertStore>, TrustError> {
         match self {
             Self::System => system().map(Some),
@@ -103,7 +106,7 @@ impl Source {
     }
 }
 
-/// A file that the user named, and that is of no use.
+/// The error for a file that the user named and that cannot be used.
 fn unusable(setting: &str, path: &Path, why: &dyn Display) -> TrustError {
     TrustError::File { path: path.to_owned(), why: why.to_string(), setting: setting.to_owned() }
 }
@@ -128,7 +131,7 @@ fn named(setting: &str, paths: &[PathBuf]) -> Result<RootCertStore, TrustError> 
     Ok(roots)
 }
 
-/// The certificates of a folder's files. What else is in it is passed over.
+/// The certificates of the files in a folder. Files without certificates are passed over.
 fn of_folder(folder: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
     let mut left = MAX_BYTES;
@@ -141,7 +144,7 @@ fn of_folder(folder: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
             Err(error) => tracing::debug!(path = %file.path().display(), %error, "a file is passed over"),
         }
     }
-    // Each is there by its name and by its hash.
+    // Such folders have each certificate twice: under its name, and under its hash.
     certificates.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
     certificates.dedup();
     Ok(certificates)
@@ -152,8 +155,8 @@ fn system() -> Result<RootCertStore, TrustError> {
     roots_of_system(system_bundle(), || rustls_native_certs::load_native_certs().certs)
 }
 
-/// Where OpenSSL's bundle file is found, it alone is read: the certificate folder beside it holds the same certificates
-/// once more, in hundreds of files. Without one that can be used they are what `load` finds.
+/// The roots in `bundle`, OpenSSL's bundle file, if it can be used; else those that `load` finds. `load` would read the
+/// certificate folder as well, which has the same certificates once more, in hundreds of files.
 fn roots_of_system(
     bundle: Option<PathBuf>,
     load: impl FnOnce() -> Vec<CertificateDer<'static>>,
@@ -177,7 +180,7 @@ fn system_bundle() -> Option<PathBuf> {
     None
 }
 
-/// The certificates of a PEM text; what else it holds is passed over.
+/// The certificates in a PEM text. Other sections are passed over.
 fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, io::Error> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, PemError>>().map_err(|error| {
         let why = match error {
@@ -190,7 +193,7 @@ fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, io::Error> {
     })
 }
 
-/// Those of `certificates` that can be used; one odd certificate does not spoil a bundle.
+/// The certificates that rustls can use. One that it cannot does not spoil a bundle.
 fn usable(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
@@ -234,7 +237,7 @@ joH2
 ";
 
     fn trust(path: &Path) -> Trust {
-        Trust::new(Source::Named { setting: "AWS_CA_BUNDLE".to_owned(), paths: vec![path.to_owned()] })
+        Trust::new(TrustSource::Named { setting: "AWS_CA_BUNDLE".to_owned(), paths: vec![path.to_owned()] })
     }
 
     fn count(trust: &Trust) -> usize {

@@ -1,6 +1,7 @@
 //! One attempt to connect to a session's data channel.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use ssm_aws::{Aws, Sessions, Stream};
@@ -13,7 +14,7 @@ use crate::early::Early;
 use crate::error::ConnectError;
 use crate::limits;
 
-/// What it takes to connect and to connect again.
+/// The means to connect, and to connect again.
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) aws: Aws,
@@ -21,46 +22,77 @@ pub(crate) struct Connector {
     pub(crate) session_id: String,
     /// Kept for the life of the session, whatever happens to its sockets.
     client_id: Uuid,
+    /// Whether the first connection may go without a signature.
+    may_be_unsigned: bool,
+    /// Whether it went so.
+    is_unsigned: AtomicBool,
 }
 
-/// What an attempt brought besides an error: a connection, or the news that the session is over.
+/// The result of an attempt: a connection, or the news that the session is over.
 pub(crate) type Attempted = Result<Option<Box<Gateway>>, ConnectError>;
 
 impl Connector {
-    pub(crate) fn new(aws: Aws, sessions: Sessions, session_id: String) -> Self {
-        Self { aws, sessions, session_id, client_id: Uuid::new_v4() }
+    pub(crate) fn new(aws: Aws, sessions: Sessions, session_id: String, may_be_unsigned: bool) -> Self {
+        let is_unsigned = AtomicBool::new(false);
+        Self { aws, sessions, session_id, client_id: Uuid::new_v4(), may_be_unsigned, is_unsigned }
+    }
+
+    /// Whether the first connection went without a signature for want of credentials.
+    pub(crate) fn is_unsigned(&self) -> bool {
+        self.is_unsigned.load(Ordering::Relaxed)
     }
 
     /// Connects to the stream that came with the session. What fails here fails before the open message is sent, so that
     /// the token is not used and the next attempt may present it. AWS's client does the same.
     pub(crate) async fn first(self: Arc<Self>, stream: Arc<Stream>, early: Option<Early>) -> Attempted {
-        self.connect(&stream, early).await.map(Some)
+        self.connect(&stream, early, self.may_be_unsigned).await.map(Some)
     }
 
     /// Asks for a new way to the data channel and connects by it.
     pub(crate) async fn resume(self: Arc<Self>) -> Attempted {
         match self.sessions.resume(&self.session_id).await? {
-            Some(stream) => self.connect(&stream, None).await.map(Some),
+            Some(stream) => self.connect(&stream, None, false).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Connects to `stream`, with credentials of this moment.
-    async fn connect(&self, stream: &Stream, early: Option<Early>) -> Result<Box<Gateway>, ConnectError> {
+    /// Connects to `stream`, with credentials of this moment, or perhaps without any.
+    async fn connect(
+        &self,
+        stream: &Stream,
+        early: Option<Early>,
+        may_be_unsigned: bool,
+    ) -> Result<Box<Gateway>, ConnectError> {
         let aws = &self.aws;
         let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref());
         let url = url.map_err(|error| ConnectError::Gateway { error: error.into(), signed: false })?;
         let begun = Instant::now();
         let limit = limits::dial(aws);
-        let gateway = timeout(limit, self.dial(&url, stream, early)).await;
+        let gateway = timeout(limit, self.dial(&url, stream, early, may_be_unsigned)).await;
         let gateway = gateway.map_err(|_| ConnectError::Silent { host: url.host().to_owned(), limit })??;
         tracing::info!(%url, took = %format_args!("{} ms", begun.elapsed().as_millis()), "data channel open");
         Ok(Box::new(gateway))
     }
 
-    async fn dial(&self, url: &StreamUrl, stream: &Stream, early: Option<Early>) -> Result<Gateway, ConnectError> {
+    async fn dial(
+        &self,
+        url: &StreamUrl,
+        stream: &Stream,
+        early: Option<Early>,
+        may_be_unsigned: bool,
+    ) -> Result<Gateway, ConnectError> {
         let aws = &self.aws;
-        let credentials = if url.is_presigned() { None } else { aws.credentials().await? };
+        let credentials = match url.is_presigned() {
+            true => None,
+            false => match aws.credentials().await {
+                Err(error) if may_be_unsigned => {
+                    tracing::info!("the connection goes without a signature: {error}");
+                    self.is_unsigned.store(true, Ordering::Relaxed);
+                    None
+                }
+                credentials => credentials?,
+            },
+        };
         let signed = url.is_presigned() || credentials.is_some();
         let failed = |error: GatewayError| ConnectError::Gateway { error, signed };
         let headers = match credentials {

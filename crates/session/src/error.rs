@@ -33,7 +33,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What the failure means for another attempt.
+    /// The kind of the failure, which says whether another attempt may fare better.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Api(error) => error.kind(),

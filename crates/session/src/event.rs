@@ -1,8 +1,11 @@
-//! What a session has to say.
+//! The events of a session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use ssm_aws::ApiError;
+use ssm_channel::Kind;
 use ssm_gateway::Loss;
 
 use crate::error::ConnectError;
@@ -12,13 +15,19 @@ use crate::error::ConnectError;
 pub enum Event {
     /// There is a connection: the first, or another in the place of one that was lost.
     Connected,
-    /// The handshake is complete: bytes may flow.
+    /// Bytes may flow: the handshake is complete, or output has come without one.
     Ready {
-        /// The agent's version, as it says it.
-        agent_version: String,
+        /// What the session turned out to be.
+        kind: Kind,
+        /// The agent's version, as it says it. Without a handshake it does not.
+        agent_version: Option<String>,
     },
+    /// The command has ended with this status; -1 if a signal ended it. What it wrote may still follow.
+    ExitStatus(i32),
     /// Bytes from the far side, in order. Of [`Session::next`](crate::Session::next) alone.
     Output(Bytes),
+    /// Bytes that a command has written to its stderr. Of [`Session::next`](crate::Session::next) alone.
+    Stderr(Bytes),
     /// There is room again for bytes to the far side. Of [`Session::next`](crate::Session::next) alone.
     Writable,
     /// Text for the user, from the account's session preferences.
@@ -36,7 +45,7 @@ pub enum Event {
     Terminated,
     /// The agent says that the port could not be connected to. It mostly closes the session next.
     PortRefused,
-    /// The session is of a kind that is not known here, for this reason; the agent will end it.
+    /// The session is of a kind that is not accepted, for this reason.
     Unsupported(String),
     /// There is nothing more to come.
     Closed(Closed),
@@ -62,11 +71,27 @@ pub enum Closed {
     PayloadRefused,
     /// An attempt to connect failed for a reason that does not pass.
     Failed(Arc<ConnectError>),
+    /// The session is to be encrypted, and KMS has given no data key.
+    NoDataKey {
+        /// The key that was to make it, as the account's preferences call it.
+        key_id: String,
+        /// Why not.
+        error: ApiError,
+    },
+    /// The agent did not wait for the data key: it gives the client 15 s for the whole handshake (known from its code).
+    DataKeyLate {
+        /// The key that was to make it.
+        key_id: String,
+        /// How long it has been waited for.
+        waited: Duration,
+    },
+    /// Something in an encrypted session was not encrypted with its key.
+    Undecipherable,
 }
 
 impl Closed {
     /// Whether the service knows that the session is over. If not, TerminateSession has to end it.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::ByService { .. } | Self::WhileAway)
+        matches!(self, Self::ByService { .. } | Self::WhileAway | Self::DataKeyLate { .. })
     }
 }

@@ -42,16 +42,18 @@
 //! [`progress`](Session::progress) until [`poll_timeout`](Session::poll_timeout).
 //!
 //! # Three endings
-//! [`finish`](Session::finish) sends the terminate flag behind the last byte, which the agent acts on after everything
-//! before it; [`terminate`](Session::terminate) asks the API, for when nothing can be sent; a session that is only dropped
+//! [`finish`](Session::finish) sends the terminate flag behind the last byte, which the agent of a session to a port acts on
+//! after everything before it; [`terminate`](Session::terminate) asks the API, for when nothing can be sent; a session that is only dropped
 //! goes on at the service until its idle limit, or until somebody resumes it.
 
 mod connector;
 mod early;
 mod error;
 mod event;
+mod key;
 mod limits;
 mod link;
+mod observer;
 mod retries;
 mod session;
 mod sleep;
@@ -59,6 +61,10 @@ mod sleep;
 pub use early::Early;
 pub use error::ConnectError;
 pub use event::{Closed, Event};
+pub use observer::{Direction, Observer};
 pub use session::{Options, Session};
-pub use ssm_channel::Stats;
+pub use ssm_channel::{
+    Accepts, Channel, DigestOf, ForwardProperties, Kind, LargerMessages, Layout, PLUGIN_VERSION, Service, Size, Stats,
+    version,
+};
 pub use ssm_gateway::Loss;

@@ -22,3 +22,6 @@ pub(crate) fn dial(aws: &Aws) -> Duration {
 
 /// For the close frame to be handed over to the operating system.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(100);
+
+/// For the agent to end a session that it has been told there is no data key for: a round trip, and what it does then.
+pub(crate) const CANCELLATION: Duration = Duration::from_secs(3);

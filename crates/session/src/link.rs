@@ -21,7 +21,7 @@ pub(crate) enum Link {
     Connecting(Connecting),
 }
 
-/// What happened on the link.
+/// An event on the link.
 pub(crate) enum LinkEvent {
     /// Something on the gateway.
     Progress(Progress),

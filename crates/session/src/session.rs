@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
-use ssm_aws::{ApiError, Aws, ErrorKind, Sessions, StartRequest, Stream};
-use ssm_channel::{Channel, Config, Ending, Event as ChannelEvent, Stats};
+use ssm_aws::{ApiError, Aws, DataKey, ErrorKind, Session as Started, Sessions, StartRequest, Stream};
+use ssm_channel::{Accepts, Channel, Config, Event as ChannelEvent, Service, Size, Stats};
 use ssm_gateway::{Gateway, Loss, Progress};
 use tokio::time::timeout;
 
@@ -15,30 +15,37 @@ use crate::connector::{Attempted, Connector};
 use crate::early::Early;
 use crate::error::ConnectError;
 use crate::event::{Closed, Event};
+use crate::key::KeyCall;
 use crate::limits;
 use crate::link::{Link, LinkEvent};
+use crate::observer::{self, Direction, Observer};
 use crate::retries::Retries;
 use crate::sleep::SleepWatch;
 
 /// Frames fed before a flush, or taken before the caller has its turn.
 const BATCH: usize = 64;
 
-/// What a session can be told besides what it is.
+/// The options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// From the beginning to a complete handshake.
     pub connect_timeout: Duration,
     /// How long to try to resume a lost connection; zero for not at all.
     pub resume_timeout: Duration,
-    /// Whether to keep to the service's pace; other gateways may have none.
-    pub paced: bool,
+    /// Whose service it is, and so what pace it bears.
+    pub service: Service,
+    /// Which sessions the caller can make use of.
+    pub accepts: Accepts,
+    /// Whether the first connection may go without a signature if there are no credentials. The token that came with the
+    /// session then opens it, as far as the service lets it; nothing resumes it.
+    pub may_be_unsigned: bool,
 }
 
 impl Default for Options {
-    /// A minute for the agent to start and answer, ten to come back after a loss, at the service's pace.
+    /// A minute for the agent to start and answer, ten to come back after a loss, a port of a node, at the service's pace.
     fn default() -> Self {
         let (connect_timeout, resume_timeout) = (Duration::from_secs(60), Duration::from_secs(600));
-        Self { connect_timeout, resume_timeout, paced: true }
+        Self { connect_timeout, resume_timeout, service: Service::Aws, accepts: Accepts::Port, may_be_unsigned: false }
     }
 }
 
@@ -66,6 +73,12 @@ pub struct Session {
     /// Why the latest attempt failed, while there is no connection.
     failed: Option<Arc<ConnectError>>,
     channel: Channel,
+    /// The target that StartSession was called with.
+    target: String,
+    /// The data key, while KMS makes it.
+    key: Option<KeyCall>,
+    /// Why there is none.
+    key_failure: Option<Closed>,
     sleep_watch: SleepWatch,
     /// When the connection is to be looked at again.
     keep_alive: Option<Instant>,
@@ -78,6 +91,8 @@ pub struct Session {
     is_full: bool,
     /// The terminate flag is to follow the last byte.
     finishing: bool,
+    /// Who is shown each frame, if anybody is.
+    observer: Option<Observer>,
 }
 
 impl Session {
@@ -89,27 +104,22 @@ impl Session {
         let early = Early::begin(aws).await;
         let sessions = Sessions::new(aws);
         let started = sessions.start(request).await?;
-        Ok(Self::adopt(aws, &sessions, started.id, started.stream, early, options))
+        Ok(Self::adopt(aws, &sessions, started, early, options))
     }
 
     /// Takes over a session that has been started, here or elsewhere, and begins to connect to it.
-    pub fn adopt(
-        aws: &Aws,
-        sessions: &Sessions,
-        id: String,
-        stream: Stream,
-        early: Option<Early>,
-        options: Options,
-    ) -> Self {
+    pub fn adopt(aws: &Aws, sessions: &Sessions, started: Started, early: Option<Early>, options: Options) -> Self {
+        let Started { id, target, stream } = started;
         let now = Instant::now();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let config = Config {
             unix_millis: u64::try_from(unix_time.as_millis()).unwrap_or(u64::MAX),
             seed: fastrand::u64(..),
-            paced: options.paced,
+            service: options.service,
+            accepts: options.accepts,
         };
         Self {
-            connector: Arc::new(Connector::new(aws.clone(), sessions.clone(), id)),
+            connector: Arc::new(Connector::new(aws.clone(), sessions.clone(), id, options.may_be_unsigned)),
             options,
             state: State::Establishing { deadline: now + options.connect_timeout },
             link: Link::Pausing(now),
@@ -118,6 +128,9 @@ impl Session {
             retries: Retries::new(options.connect_timeout),
             failed: None,
             channel: Channel::new(config, now),
+            target,
+            key: None,
+            key_failure: None,
             sleep_watch: SleepWatch::new(now, SystemTime::now()),
             keep_alive: None,
             events: VecDeque::new(),
@@ -125,6 +138,7 @@ impl Session {
             promised: 0,
             is_full: true,
             finishing: false,
+            observer: None,
         }
     }
 
@@ -142,6 +156,9 @@ impl Session {
             if let Some(bytes) = self.poll_output() {
                 return Event::Output(bytes);
             }
+            if let Some(bytes) = self.poll_stderr() {
+                return Event::Stderr(bytes);
+            }
             if let Some(event) = self.poll_event() {
                 return event;
             }
@@ -155,6 +172,18 @@ impl Session {
                 _ = self.progress() => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
+        }
+    }
+
+    /// Shows the layout of each frame to `observer`, from now on. It is read for nobody else.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Lets go of the connection without a word, as if the network had cut it: the session is then resumed.
+    pub fn cut(&mut self, now: Instant) {
+        if self.is_connected() {
+            self.lost(now, Loss::Failed("cut by this side".to_owned()));
         }
     }
 
@@ -187,11 +216,22 @@ impl Session {
             self.held.advance(taken);
         }
         if self.finishing && self.held.is_empty() {
-            self.channel.finish(Ending::AtOnce);
+            self.channel.finish();
         }
     }
 
-    /// Nothing more is to be sent: ends the session by the terminate flag, behind the last byte.
+    /// The terminal has this size, from now on. A session that runs in none does not mind.
+    pub fn resize(&mut self, size: Size) {
+        self.channel.resize(size);
+    }
+
+    /// The one connection of a forward without streams has ended on this side. See [`Channel::disconnect`].
+    pub fn disconnect(&mut self) {
+        self.channel.disconnect();
+    }
+
+    /// Nothing more is to be sent: ends a session to a port by the terminate flag, behind the last byte. Others end with
+    /// what runs in them, or by [`terminate`](Self::terminate).
     pub fn finish(&mut self) {
         self.finishing = true;
         self.promised = 0;
@@ -221,7 +261,7 @@ impl Session {
             self.handle_event(now, event);
         }
         match self.state {
-            State::Establishing { deadline } if deadline <= now => self.not_connected(),
+            State::Establishing { deadline } if deadline <= now => self.not_established(),
             State::Open if !self.is_connected() && self.retries.deadline(now) <= now => self.not_resumed(),
             _ => {}
         }
@@ -229,19 +269,50 @@ impl Session {
 
     fn handle_event(&mut self, now: Instant, event: ChannelEvent) {
         let event = match event {
-            ChannelEvent::Ready { agent_version } => {
-                self.state = State::Open;
-                Event::Ready { agent_version }
+            // A command may be silent for as long as it likes.
+            ChannelEvent::Alive => return self.state = State::Open,
+            ChannelEvent::KeyWanted(request) => {
+                let (aws, id) = (&self.connector.aws, &self.connector.session_id);
+                self.key = Some(KeyCall::begin(aws, id, &self.target, request, now));
+                return;
             }
+            ChannelEvent::Ready { kind, agent_version } => {
+                self.state = State::Open;
+                Event::Ready { kind, agent_version }
+            }
+            ChannelEvent::ExitStatus(status) => Event::ExitStatus(status),
+            ChannelEvent::Undecipherable => return self.closed(Closed::Undecipherable),
             ChannelEvent::CustomerMessage(text) => Event::Notice(text),
             ChannelEvent::Ended => Event::Terminated,
             ChannelEvent::Stalled => return self.lost(now, Loss::Silent),
             ChannelEvent::PayloadRefused => return self.closed(Closed::PayloadRefused),
             ChannelEvent::PortRefused => Event::PortRefused,
             ChannelEvent::Unsupported(why) => Event::Unsupported(why),
-            ChannelEvent::Closed { output } => return self.closed(Closed::ByService { output }),
+            ChannelEvent::Closed { output } => return self.closed_by_service(now, output),
         };
         self.events.push_back(event);
+    }
+
+    /// KMS has answered. Without a key the agent is told so, and ends the session; in case it does not, a limit does.
+    fn take_key(&mut self, now: Instant, answer: Result<DataKey, ApiError>) {
+        let Some(KeyCall { key_id, .. }) = self.key.take() else { return };
+        match answer {
+            Ok(key) => self.channel.encrypt(now, &key.plaintext, &key.ciphertext),
+            Err(error) => {
+                self.channel.refuse_encryption(now, &format!("Error calling KMS GenerateDataKey API: {error}"));
+                self.key_failure = Some(Closed::NoDataKey { key_id, error });
+                self.state = State::Establishing { deadline: now + limits::CANCELLATION };
+            }
+        }
+    }
+
+    /// The agent has ended the session, perhaps because there was no data key in time.
+    fn closed_by_service(&mut self, now: Instant, output: String) {
+        let late = self.key.take().map(|key| {
+            let waited = now.saturating_duration_since(key.asked);
+            Closed::DataKeyLate { key_id: key.key_id, waited }
+        });
+        self.closed(late.unwrap_or(Closed::ByService { output }));
     }
 
     /// The next thing that the session has to say.
@@ -254,6 +325,11 @@ impl Session {
         self.channel.poll_output()
     }
 
+    /// The next bytes that a command has written to its stderr, in order among themselves.
+    pub fn poll_stderr(&mut self) -> Option<Bytes> {
+        self.channel.poll_stderr()
+    }
+
     /// Sends what may be sent, and keeps the connection alive. Without `flush` it is handed to the operating system by the
     /// next [`progress`](Self::progress): for callers who have something to write before.
     pub fn transmit(&mut self, now: Instant, flush: bool) {
@@ -264,6 +340,7 @@ impl Session {
         let Link::Up(gateway) = &mut self.link else { return };
         while !gateway.is_flushing() {
             for frame in std::iter::from_fn(|| self.channel.poll_frame(now)).take(BATCH) {
+                observer::show(&mut self.observer, now, Direction::ToService, &frame);
                 gateway.feed(frame);
             }
             if !gateway.is_flushing() || !flush {
@@ -313,7 +390,14 @@ impl Session {
         if self.state == State::Closed {
             return std::future::pending().await;
         }
-        let happened = self.link.next(self.channel.wants_frames()).await;
+        let happened = tokio::select! {
+            biased;
+            happened = self.link.next(self.channel.wants_frames()) => happened,
+            answer = KeyCall::next(&mut self.key) => {
+                self.take_key(Instant::now(), answer);
+                return 0;
+            }
+        };
         let now = Instant::now();
         match happened {
             LinkEvent::Progress(progress) => return self.take(now, progress),
@@ -330,6 +414,7 @@ impl Session {
             match next {
                 Some(Progress::Frame(frame)) => {
                     received += frame.len();
+                    observer::show(&mut self.observer, now, Direction::FromService, &frame);
                     if let Err(ignored) = self.channel.handle_frame(now, &frame) {
                         tracing::debug!(bytes = frame.len(), "ignored {ignored}");
                     }
@@ -383,7 +468,7 @@ impl Session {
             // A permission is missing for good, and nobody has begun to work yet.
             Some(_) => matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Passing),
             // An SSO login may be renewed in another window.
-            None => error.kind().may_pass(),
+            None => error.kind().may_pass() && !(self.connector.is_unsigned() && error.kind().is_denial()),
         };
         if !may_pass {
             return self.closed(Closed::Failed(error));
@@ -413,12 +498,12 @@ impl Session {
     fn schedule(&mut self, now: Instant) {
         match self.retries.next_attempt(now, fastrand::f64()) {
             Some(pause) => self.link = Link::Pausing(now + pause),
-            None if self.first.is_some() => self.not_connected(),
+            None if self.first.is_some() => self.not_established(),
             None => self.not_resumed(),
         }
     }
 
-    fn not_connected(&mut self) {
+    fn not_established(&mut self) {
         let error = self.failed.take().filter(|_| !self.is_connected());
         self.closed(Closed::NotConnected(error));
     }
@@ -431,6 +516,8 @@ impl Session {
     fn closed(&mut self, why: Closed) {
         if self.state != State::Closed {
             self.state = State::Closed;
+            // What failed first is what the rest came of.
+            let why = self.key_failure.take().unwrap_or(why);
             self.events.push_back(Event::Closed(why));
         }
     }
@@ -443,6 +530,11 @@ impl Session {
     /// Whether something is under way that reading has no part in: a connection, or a flush.
     pub fn is_at_work(&self) -> bool {
         self.link.is_at_work()
+    }
+
+    /// Bytes taken by [`send`](Self::send) that are not known to have arrived.
+    pub fn undelivered_bytes(&self) -> usize {
+        self.held.len() + self.channel.undelivered_bytes()
     }
 
     /// The data channel, for what it can tell.

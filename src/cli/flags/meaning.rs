@@ -2,7 +2,7 @@
 //!
 //! It must not know how they are written, nor what becomes of them.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{ArgMatches, Command, ValueEnum, error::ErrorKind};
 use ssm_aws::Overrides;
@@ -12,9 +12,15 @@ use super::{
         carried,
         input::{self, Input},
         invocation::{
-            Action, Connection, Entry, Host, Invocation, Listing, Output, PushKey, Refusal, Skeleton, Verbosity,
+            Action, CommandKind, Connection, Entry, Forwarding, Host, InstallPlugin, Invocation, Listing, Output,
+            PushKey, Refusal, ReportPlace, Skeleton, StartedBy, Verbosity,
         },
+        line::Line,
+        local_forward::LocalForward,
         parameters::Parameters,
+        remote_command,
+        service::{self, Request, Service},
+        ssh_words,
     },
     Flags, reason,
 };
@@ -23,48 +29,101 @@ use crate::{
     target::{Alias, Node, Target},
 };
 
-/// The session document that forwards one connection to a port of the target (protocol §1).
-const DEFAULT_DOCUMENT: &str = "AWS-StartSSHSession";
-/// Where sshd listens unless the command line says otherwise.
-const DEFAULT_PORT: u16 = 22;
-/// The document parameter that carries the port (protocol §1).
-const PORT_PARAMETER: &str = "portNumber";
-
 impl Flags {
     /// What the flags mean together.
-    pub(in super::super) fn into_invocation(
-        mut self,
-        command: &mut Command,
-        matches: &ArgMatches,
-        ends_options: bool,
-    ) -> Result<Invocation, Refusal> {
+    pub(in super::super) fn into_invocation(mut self, line: Line<'_>) -> Result<Invocation, Refusal> {
         let verbosity = match self.verbose {
             _ if self.debug => Verbosity::Debug,
             0 => Verbosity::Quiet,
             1 => Verbosity::Steps,
             _ => Verbosity::Debug,
         };
-        let (color, log_file) = (self.color, self.log_file.take());
+        let (color, log_file, ends_options) = (self.color, self.log_file.take(), line.ends_options);
         let mut overrides = self.overrides();
+        let action = self.into_action(&mut overrides, line)?;
+        Ok(Invocation { action, overrides, verbosity, log_file, color, ends_options })
+    }
+
+    fn into_action(mut self, overrides: &mut Overrides, line: Line<'_>) -> Result<Action, Refusal> {
+        let Line { command, matches, words, ssh, started_by, .. } = line;
+        if self.bond_setup {
+            let setup = ssh_words::read(self.host.take(), ssh.unwrap_or_default(), self.if_needed);
+            let setup = setup.map_err(|why| command.error(ErrorKind::ValueValidation, why))?;
+            return Ok(Action::BondSetup(setup));
+        }
+        if let Some(folder) = self.install_plugin.take() {
+            return Ok(Action::InstallPlugin(InstallPlugin { folder, force: self.force }));
+        }
+        // clap asks for no option that could not stand beside HOST.
+        if self.force {
+            let message = "--force is of use with --install-plugin alone";
+            return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+        }
+        let report = self.report.take().map(|file| match file.as_deref() {
+            None => ReportPlace::Folder,
+            Some("-") => ReportPlace::Stdout,
+            Some(file) => ReportPlace::File(file.into()),
+        });
+        if report.is_some() && !self.check {
+            let message = "--report is what --check writes: ssm-proxy --check --report HOST";
+            return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+        }
         let entry = match self.print_ssh_config {
             Some(_) => Some(self.entry(command, matches)?),
             None => None,
         };
-        let action = match (entry, self.generate_cli_skeleton) {
-            (entry, _) if self.list => Action::List(self.into_listing(entry, command)?),
-            (Some(entry), _) => Action::SshConfig(self.into_hosts(command)?, entry),
-            (None, Some(Skeleton::Output)) if self.names_target() => {
-                self.into_connection(&mut overrides, command)?;
-                Action::Skeleton(Skeleton::Output)
+        match (entry, self.generate_cli_skeleton) {
+            (entry, _) if self.list => return Ok(Action::List(self.into_listing(entry, command)?)),
+            (Some(entry), _) => return Ok(Action::SshConfig(self.into_hosts(command)?, entry)),
+            (None, Some(skeleton)) if skeleton == Skeleton::Input || !self.names_target() => {
+                return Ok(Action::Skeleton(skeleton));
             }
-            (None, Some(skeleton)) => Action::Skeleton(skeleton),
-            (None, None) if self.check => {
-                let entry = self.entry(command, matches).ok();
-                Action::Check(self.into_connection(&mut overrides, command)?, entry)
-            }
-            (None, None) => Action::Connect(self.into_connection(&mut overrides, command)?),
+            (None, _) => {}
+        }
+        let entry = if self.check { self.entry(command, matches).ok() } else { None };
+        let (skeleton, is_check) = (self.generate_cli_skeleton, self.check);
+        let input = self.input(command)?;
+        let (host, target) = self.target(input.target.clone(), command)?;
+        let forwards = std::mem::take(&mut self.local_forward);
+        let (words, local) = if forwards.is_empty() { (words, None) } else { (None, words) };
+        let request = self.request(input.document_name, input.parameters, words, command)?;
+        let service = if forwards.is_empty() { self.service(&request, started_by) } else { Service::Forward };
+        let start = service.start(request).map_err(|(kind, message)| command.error(kind, message))?;
+        if self.bond.is_some() {
+            service.bonds(&start).map_err(|(kind, message)| command.error(kind, message))?;
+        }
+        // HOST is typed for one connection; flags stand in an ssh_config line for many.
+        overrides.profile = target.profile.or_else(|| overrides.profile.take());
+        overrides.region = target.region.or_else(|| overrides.region.take());
+        let connection = Connection {
+            host,
+            node: target.node,
+            port: start.port,
+            document: start.document,
+            parameters: start.parameters,
+            reason: self.reason.or(input.reason),
+            push_key: self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user }),
+            wait: Duration::from_secs(self.wait.into()),
+            connect_timeout: Duration::from_secs(self.connect_timeout.into()),
+            resume_timeout: Duration::from_secs(self.resume_timeout.into()),
+            paced: !self.no_pace,
+            bond: self.bond.map(usize::from),
         };
-        Ok(Invocation { action, overrides, verbosity, log_file, color, ends_options })
+        Ok(match (skeleton, service) {
+            (Some(skeleton), _) => Action::Skeleton(skeleton),
+            (None, Service::Tunnel) if is_check => Action::Check(connection, entry, report),
+            (None, Service::Tunnel) => Action::Connect(connection),
+            (None, Service::Shell) => Action::Shell(connection),
+            (None, Service::Command(kind)) => Action::Exec(connection, kind),
+            (None, Service::Forward) => Action::Forward(Forwarding {
+                forwards: forwards.into_iter().map(|to| forward(to, &connection)).collect(),
+                bond: self.bond.map(|_| service::to_ssh(&connection)),
+                command: local.unwrap_or_default(),
+                sessions: self.sessions.into(),
+                keep_alive: self.keep_alive,
+                quiet: self.quiet,
+            }),
+        })
     }
 
     fn overrides(&mut self) -> Overrides {
@@ -123,35 +182,42 @@ impl Flags {
         self.host.is_some() || self.target.is_some() || self.cli_input_json.is_some() || !self.tag.is_empty()
     }
 
-    fn into_connection(mut self, overrides: &mut Overrides, command: &mut Command) -> Result<Connection, Refusal> {
-        let input = self.input(command)?;
-        let (host, target) = self.target(input.target, command)?;
-        let push_key = self.push_key.zip(self.user).map(|(key, user)| PushKey { key: key.as_str().into(), user });
-        let mut parameters = self.parameters.unwrap_or_else(|| {
-            let mut parameters = input.parameters;
+    /// What the line says of the session, with `document` and `parameters` of the JSON.
+    fn request(
+        &mut self,
+        document: Option<String>,
+        parameters: Parameters,
+        words: Option<Vec<OsString>>,
+        command: &mut Command,
+    ) -> Result<Request, Refusal> {
+        let text = remote_command::text(words.unwrap_or_default());
+        let text = text.map_err(|why| command.error(ErrorKind::ValueValidation, why))?;
+        let parameters = self.parameters.take().unwrap_or_else(|| {
+            let mut parameters = parameters;
             if self.port.is_some() {
-                parameters.remove(PORT_PARAMETER);
+                service::remove_port(&mut parameters);
             }
             parameters
         });
-        let port = port(self.port, &parameters).map_err(|(kind, message)| command.error(kind, message))?;
-        parameters.insert(PORT_PARAMETER.to_owned(), vec![port.to_string()]);
-        // HOST is typed for one connection; flags stand in an ssh_config line for many.
-        overrides.profile = target.profile.or_else(|| overrides.profile.take());
-        overrides.region = target.region.or_else(|| overrides.region.take());
-        Ok(Connection {
-            host,
-            node: target.node,
-            port,
-            document: self.document_name.or(input.document_name).unwrap_or_else(|| DEFAULT_DOCUMENT.to_owned()),
-            parameters,
-            reason: self.reason.or(input.reason),
-            push_key,
-            wait: Duration::from_secs(self.wait.into()),
-            connect_timeout: Duration::from_secs(self.connect_timeout.into()),
-            resume_timeout: Duration::from_secs(self.resume_timeout.into()),
-            paced: !self.no_pace,
-        })
+        Ok(Request { document: self.document_name.take().or(document), parameters, port: self.port, command: text })
+    }
+
+    /// The service that is asked for. A person who names none gets a shell, unless the line has what is of use to ssh alone.
+    fn service(&self, request: &Request, started_by: StartedBy) -> Service {
+        let is_for_ssh = || {
+            self.check
+                || self.push_key.is_some()
+                || self.user.is_some()
+                || self.bond.is_some()
+                || request.is_for_tunnel()
+        };
+        match started_by {
+            _ if self.exec && self.tty => Service::Command(CommandKind::OnTerminal),
+            _ if self.exec => Service::Command(CommandKind::Plain),
+            _ if self.shell => Service::Shell,
+            StartedBy::Person if !is_for_ssh() => Service::Shell,
+            StartedBy::Person | StartedBy::Program => Service::Tunnel,
+        }
     }
 
     /// What `--cli-input-json` says; nothing if it is not given.
@@ -197,29 +263,17 @@ impl Flags {
     }
 }
 
+/// One forward, with what starts its sessions.
+fn forward(to: LocalForward, connection: &Connection) -> (LocalForward, Connection) {
+    let mut connection = connection.clone();
+    service::forward(&to, &mut connection.document, &mut connection.parameters);
+    connection.port = to.port;
+    (to, connection)
+}
+
 fn parse(host: &str) -> Result<Target, Refusal> {
     Target::parse(host).map_err(|not_a_target| Refusal::Target {
         host: host.to_owned(),
         error: Error::new(ExitStatus::NoTarget, not_a_target.to_string(), not_a_target.hint(host)),
     })
-}
-
-/// The one port that PORT and `--parameters` agree on.
-fn port(positional: Option<u16>, parameters: &Parameters) -> Result<u16, (ErrorKind, String)> {
-    let Some(values) = parameters.get(PORT_PARAMETER) else { return Ok(positional.unwrap_or(DEFAULT_PORT)) };
-    let parameter = match values.as_slice() {
-        [value] => value.parse().ok().filter(|port| *port != 0),
-        _ => None,
-    };
-    let Some(parameter): Option<u16> = parameter else {
-        let message = format!("{PORT_PARAMETER} must be one port from 1 to 65535, not {values:?}");
-        return Err((ErrorKind::ValueValidation, message));
-    };
-    match positional {
-        Some(port) if port != parameter => {
-            let message = format!("PORT {port} and --parameters {PORT_PARAMETER}={parameter} differ; give one of them");
-            Err((ErrorKind::ArgumentConflict, message))
-        }
-        _ => Ok(parameter),
-    }
 }

@@ -1,4 +1,4 @@
-//! Stdin, stdout and the signals that come with them: all of the product that differs between operating systems.
+//! Stdin and stdout as asynchronous streams, in the way that fits the operating system and what they are.
 //!
 //! OpenSSH gives its ProxyCommand pipes or a socketpair on 0 and 1, reads and writes them without ever pausing for
 //! long, and hangs up with SIGHUP. Pipes and sockets are driven by readiness, which costs a tenth of the latency of
@@ -16,25 +16,28 @@ use std::io;
 pub use output::write_all;
 
 /// Bytes from fd 0.
-pub struct Stdin {
-    source: Source,
-}
+pub struct Stdin(Input);
 
-enum Source {
+enum Input {
     #[cfg(unix)]
     Ready(readiness::Reader),
     Thread(threads::Reader),
 }
 
 /// Bytes to fd 1.
-pub struct Stdout {
-    sink: Sink,
-}
+pub struct Stdout(Output);
 
-enum Sink {
+enum Output {
     #[cfg(unix)]
     Ready(readiness::Writer),
     Thread(threads::Writer),
+}
+
+/// Bytes to fd 2.
+pub struct Stderr {
+    writer: Option<threads::Writer>,
+    /// Nobody takes them any more.
+    gone: bool,
 }
 
 impl Stdin {
@@ -44,9 +47,18 @@ impl Stdin {
     pub fn open(shallow: bool) -> Self {
         #[cfg(unix)]
         if let Some(reader) = readiness::Reader::open(shallow) {
-            return Self { source: Source::Ready(reader) };
+            return Self(Input::Ready(reader));
         }
-        Self { source: Source::Thread(threads::Reader::start()) }
+        Self(Input::Thread(threads::Reader::start()))
+    }
+
+    /// A pipe that was made to hold little holds so many times as much from now on.
+    #[cfg_attr(windows, expect(unused_variables, reason = "as in open"))]
+    pub fn hold(&self, times: usize) {
+        #[cfg(unix)]
+        if let Input::Ready(reader) = &self.0 {
+            reader.hold(times);
+        }
     }
 
     /// Reads at least one byte, at most `buffer` has room for; 0 at the end. May be dropped at any time without loss.
@@ -54,10 +66,10 @@ impl Stdin {
     /// # Errors
     /// Those of `read(2)`.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.source {
+        match &mut self.0 {
             #[cfg(unix)]
-            Source::Ready(reader) => reader.read(buffer).await,
-            Source::Thread(reader) => reader.read(buffer).await,
+            Input::Ready(reader) => reader.read(buffer).await,
+            Input::Thread(reader) => reader.read(buffer).await,
         }
     }
 }
@@ -67,9 +79,9 @@ impl Stdout {
     pub fn open() -> Self {
         #[cfg(unix)]
         if let Some(writer) = readiness::Writer::open() {
-            return Self { sink: Sink::Ready(writer) };
+            return Self(Output::Ready(writer));
         }
-        Self { sink: Sink::Thread(threads::Writer::start()) }
+        Self(Output::Thread(threads::Writer::start()))
     }
 
     /// Writes at least one byte of `bytes` and says how many. May be dropped at any time: nothing is then written.
@@ -77,10 +89,10 @@ impl Stdout {
     /// # Errors
     /// Those of `write(2)`; a reader that is gone is one of them.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.sink {
+        match &mut self.0 {
             #[cfg(unix)]
-            Sink::Ready(writer) => writer.write(bytes).await,
-            Sink::Thread(writer) => writer.write(bytes).await,
+            Output::Ready(writer) => writer.write(bytes).await,
+            Output::Thread(writer) => writer.write(bytes).await,
         }
     }
 
@@ -89,26 +101,57 @@ impl Stdout {
     /// # Errors
     /// Those of the writes that were still under way.
     pub async fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
+        match &mut self.0 {
             #[cfg(unix)]
-            Sink::Ready(_) => Ok(()),
-            Sink::Thread(writer) => writer.flush().await,
+            Output::Ready(_) => Ok(()),
+            Output::Thread(writer) => writer.flush().await,
         }
     }
 
     /// Waits until nothing can be written any more: a write that was under way has failed, or the reader is gone. May be
-    /// dropped at any time. On Windows nobody tells of a reader that is gone but the next write.
+    /// dropped at any time. On Windows only the next write tells that the reader is gone.
     pub async fn failed(&mut self) -> io::Error {
-        match &mut self.sink {
+        match &mut self.0 {
             #[cfg(unix)]
-            Sink::Ready(writer) => writer.failed().await,
-            Sink::Thread(writer) => writer.failed().await,
+            Output::Ready(writer) => writer.failed().await,
+            Output::Thread(writer) => writer.failed().await,
         }
     }
 
     /// Whether [`failed`](Self::failed) tells of a reader that is gone.
     pub fn is_watched() -> bool {
         cfg!(unix)
+    }
+}
+
+impl Stderr {
+    /// Takes over fd 2 when there is something to write.
+    pub fn open() -> Self {
+        Self { writer: None, gone: false }
+    }
+
+    /// Writes at least one byte of `bytes` and says how many. Where nobody takes them, they are gone: there is nobody to tell.
+    /// May be dropped at any time: nothing is then written. Within a tokio runtime only.
+    pub async fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.gone {
+            return bytes.len();
+        }
+        let writer = self.writer.get_or_insert_with(threads::Writer::of_stderr);
+        match writer.write(bytes).await {
+            Ok(length) => length,
+            Err(cause) => {
+                tracing::info!(%cause, "stderr is closed");
+                self.gone = true;
+                bytes.len()
+            }
+        }
+    }
+
+    /// Waits until all that was written has reached fd 2, or is gone.
+    pub async fn flush(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            let _ = writer.flush().await;
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-/// An open file in non-blocking mode. Dropping this puts back what was changed; where nothing was, because 0 and 1 are the
-/// same open file or the parent wants it so, nothing is.
+/// An open file in non-blocking mode. Dropping this makes the file blocking again, unless it was non-blocking before: 0 and
+/// 1 may be the same open file, or the parent may want it so.
 struct NonBlocking {
     fd: OwnedFd,
     was_blocking: bool,
@@ -39,23 +39,13 @@ impl Drop for NonBlocking {
     }
 }
 
-/// What a descriptor is, if it can be driven by readiness.
-enum Kind {
-    Pipe,
-    Socket,
-}
-
-fn kind(fd: impl AsFd) -> Option<Kind> {
+/// What a descriptor is, if it can be driven by readiness: a pipe or a socket, and not also fd 2.
+fn kind(fd: impl AsFd) -> Option<FileType> {
     let stat = rustix::fs::fstat(fd).ok()?;
     let stderr = rustix::fs::fstat(io::stderr());
-    if stderr.is_ok_and(|stderr| (stderr.st_dev, stderr.st_ino) == (stat.st_dev, stat.st_ino)) {
-        return None;
-    }
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => Some(Kind::Pipe),
-        FileType::Socket => Some(Kind::Socket),
-        _ => None,
-    }
+    let is_stderr = stderr.is_ok_and(|stderr| (stderr.st_dev, stderr.st_ino) == (stat.st_dev, stat.st_ino));
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    (!is_stderr && matches!(kind, FileType::Fifo | FileType::Socket)).then_some(kind)
 }
 
 /// Bytes that a pipe is to hold: two pages, what ssh sends in 6 to 9 ms at the service's pace. The usual 64 KiB hold what
@@ -63,27 +53,36 @@ fn kind(fd: impl AsFd) -> Option<Kind> {
 #[cfg(target_os = "linux")]
 const PIPE: usize = 8192;
 
-/// Makes a pipe hold less. What is no pipe, or holds more already, stays as it is.
+/// Makes a pipe hold so many times [`PIPE`]. A socket, or a pipe that holds more bytes already, stays as it is.
 #[cfg(target_os = "linux")]
-fn make_shallow(fd: impl AsFd) {
-    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE);
+fn set_depth(fd: impl AsFd, times: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE.saturating_mul(times));
 }
 
 #[cfg(not(target_os = "linux"))]
-fn make_shallow(_: impl AsFd) {}
+fn set_depth(_: impl AsFd, _: usize) {}
 
-/// A second descriptor of the same socket, for the runtime to own.
-fn socket(fd: impl AsFd) -> io::Result<UnixStream> {
+/// Another descriptor of the same file for the runtime to own, what it is, and the mode that holds until it is dropped;
+/// nothing if it cannot be driven by readiness.
+fn take_over(fd: impl AsFd) -> Option<(FileType, OwnedFd, NonBlocking)> {
+    let kind = kind(&fd)?;
+    let own = || fd.as_fd().try_clone_to_owned().ok();
+    Some((kind, own()?, NonBlocking::new(own()?).ok()?))
+}
+
+fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     // Any stream socket reads and writes alike; only addresses differ, and nobody asks for those.
-    UnixStream::from_std(StdUnixStream::from(fd.as_fd().try_clone_to_owned()?))
+    UnixStream::from_std(StdUnixStream::from(fd))
 }
 
 pub(super) struct Reader {
-    source: Source,
+    stream: Input,
+    /// Whether a pipe was made to hold little.
+    is_shallow: bool,
     _mode: NonBlocking,
 }
 
-enum Source {
+enum Input {
     Pipe(pipe::Receiver),
     Socket(UnixStream),
 }
@@ -93,33 +92,37 @@ impl Reader {
     pub(super) fn open(shallow: bool) -> Option<Self> {
         let stdin = io::stdin();
         if shallow {
-            make_shallow(&stdin);
+            set_depth(&stdin, 1);
         }
-        let open = |kind| -> io::Result<Self> {
-            let mode = NonBlocking::new(stdin.as_fd().try_clone_to_owned()?)?;
-            let source = match kind {
-                Kind::Pipe => Source::Pipe(pipe::Receiver::from_owned_fd(stdin.as_fd().try_clone_to_owned()?)?),
-                Kind::Socket => Source::Socket(socket(&stdin)?),
-            };
-            Ok(Self { source, _mode: mode })
+        let (kind, fd, mode) = take_over(stdin)?;
+        let stream = match kind {
+            FileType::Fifo => Input::Pipe(pipe::Receiver::from_owned_fd(fd).ok()?),
+            _ => Input::Socket(socket(fd).ok()?),
         };
-        open(kind(&stdin)?).ok()
+        Some(Self { stream, is_shallow: shallow, _mode: mode })
+    }
+
+    /// A pipe that was made to hold little holds so many times as much.
+    pub(super) fn hold(&self, times: usize) {
+        if self.is_shallow && matches!(self.stream, Input::Pipe(_)) {
+            set_depth(io::stdin(), times);
+        }
     }
 
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.source {
-            Source::Pipe(pipe) => pipe.read(buffer).await,
-            Source::Socket(socket) => socket.read(buffer).await,
+        match &mut self.stream {
+            Input::Pipe(pipe) => pipe.read(buffer).await,
+            Input::Socket(socket) => socket.read(buffer).await,
         }
     }
 }
 
 pub(super) struct Writer {
-    sink: Sink,
+    stream: Output,
     _mode: NonBlocking,
 }
 
-enum Sink {
+enum Output {
     Pipe(pipe::Sender),
     Socket(UnixStream, Option<Watch>),
 }
@@ -127,35 +130,31 @@ enum Sink {
 impl Writer {
     /// Fd 1, if it is a pipe or a socket.
     pub(super) fn open() -> Option<Self> {
-        let stdout = io::stdout();
-        let open = |kind| -> io::Result<Self> {
-            let mode = NonBlocking::new(stdout.as_fd().try_clone_to_owned()?)?;
-            let sink = match kind {
-                Kind::Pipe => Sink::Pipe(pipe::Sender::from_owned_fd(stdout.as_fd().try_clone_to_owned()?)?),
-                Kind::Socket => Sink::Socket(socket(&stdout)?, Watch::start()),
-            };
-            Ok(Self { sink, _mode: mode })
+        let (kind, fd, mode) = take_over(io::stdout())?;
+        let stream = match kind {
+            FileType::Fifo => Output::Pipe(pipe::Sender::from_owned_fd(fd).ok()?),
+            _ => Output::Socket(socket(fd).ok()?, Watch::start()),
         };
-        open(kind(&stdout)?).ok()
+        Some(Self { stream, _mode: mode })
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.sink {
-            Sink::Pipe(pipe) => pipe.write(bytes).await,
-            Sink::Socket(socket, _) => socket.write(bytes).await,
+        match &mut self.stream {
+            Output::Pipe(pipe) => pipe.write(bytes).await,
+            Output::Socket(socket, _) => socket.write(bytes).await,
         }
     }
 
     /// The kernel reports an error on the writing end of a pipe as soon as its last reader is gone; for a socket it does
     /// so only if the other end was reset, hence the watch.
     pub(super) async fn failed(&mut self) -> io::Error {
-        let is_gone = match &self.sink {
-            Sink::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
-            Sink::Socket(_, Some(watch)) => {
+        let is_gone = match &self.stream {
+            Output::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
+            Output::Socket(_, Some(watch)) => {
                 watch.gone().await;
                 true
             }
-            Sink::Socket(_, None) => false,
+            Output::Socket(_, None) => false,
         };
         if is_gone { io::ErrorKind::BrokenPipe.into() } else { std::future::pending().await }
     }

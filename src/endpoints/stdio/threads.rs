@@ -1,4 +1,4 @@
-//! Files, terminals, and every descriptor of systems without readiness: a thread that blocks in its stead.
+//! Blocking threads for files and terminals on 0 and 1, and for everything there on systems without readiness.
 
 use std::io::{self, Read};
 use std::thread;
@@ -8,6 +8,7 @@ use super::output;
 use super::watch::Watch;
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Bytes read at once.
 const CHUNK: usize = 16 << 10;
@@ -55,48 +56,54 @@ fn read_all(chunks: &Sender<io::Result<Bytes>>) {
     }
 }
 
-/// A thread that writes fd 1, one piece at a time.
+/// Writes fd 1 or fd 2 on a thread, one piece at a time.
 pub(super) struct Writer {
-    pieces: Sender<Bytes>,
-    written: Receiver<io::Result<()>>,
-    under_way: bool,
+    write: fn(&[u8]) -> io::Result<()>,
+    under_way: Option<JoinHandle<io::Result<()>>>,
     #[cfg(unix)]
     watch: Option<Watch>,
 }
 
 impl Writer {
+    /// One for fd 1, which is told when its reader goes.
     pub(super) fn start() -> Self {
-        let (pieces, work) = mpsc::channel(1);
-        let (results, written) = mpsc::channel(1);
-        thread::spawn(move || write_all(work, &results));
         Self {
-            pieces,
-            written,
-            under_way: false,
             #[cfg(unix)]
             watch: Watch::start(),
+            ..Self::of(output::write_all)
+        }
+    }
+
+    /// One for fd 2.
+    pub(super) fn of_stderr() -> Self {
+        Self::of(output::write_all_to_stderr)
+    }
+
+    fn of(write: fn(&[u8]) -> io::Result<()>) -> Self {
+        Self {
+            write,
+            under_way: None,
+            #[cfg(unix)]
+            watch: None,
         }
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush().await?;
-        let permit = self.pieces.reserve().await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        permit.send(Bytes::copy_from_slice(bytes));
-        self.under_way = true;
+        let (write, piece) = (self.write, Bytes::copy_from_slice(bytes));
+        self.under_way = Some(spawn_blocking(move || write(&piece)));
         Ok(bytes.len())
     }
 
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if self.under_way {
-            let result = self.written.recv().await.unwrap_or(Err(io::ErrorKind::BrokenPipe.into()));
-            self.under_way = false;
-            result?;
-        }
-        Ok(())
+        let Some(writing) = &mut self.under_way else { return Ok(()) };
+        let written = writing.await;
+        self.under_way = None;
+        written.map_err(io::Error::other)?
     }
 
-    /// A write that is under way may fail, and the reader may go. Windows says so to those alone who write: an empty
-    /// write would look like the end to whoever reads, and a look at the pipe takes unsafe code.
+    /// Waits until a write that is under way fails, or the reader goes. Windows tells of a reader that is gone only by a
+    /// failed write: an empty write would look like the end to the reader, and a look at the pipe takes unsafe code.
     pub(super) async fn failed(&mut self) -> io::Error {
         if let Err(cause) = self.flush().await {
             return cause;
@@ -107,14 +114,5 @@ impl Writer {
             return io::ErrorKind::BrokenPipe.into();
         }
         std::future::pending().await
-    }
-}
-
-fn write_all(mut pieces: Receiver<Bytes>, results: &Sender<io::Result<()>>) {
-    while let Some(piece) = pieces.blocking_recv() {
-        let result = output::write_all(&piece);
-        if result.is_err() | results.blocking_send(result).is_err() {
-            return;
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! Watches for the reader of fd 1 to go where epoll and kqueue do not tell: a socket's other end that is closed whole, a
-//! terminal that has hung up.
+//! A watch for the reader of fd 1 to go, where epoll and kqueue do not tell: a socket's other end is closed whole, or a
+//! terminal has hung up.
 //!
 //! A thread waits in `poll(2)`, which reports both though it is asked for nothing, and costs nothing until then. What
 //! has no reader, such as a file, is never gone.

@@ -10,6 +10,7 @@ use std::thread;
 
 use fixtures::standin::{Options, SessionState};
 use fixtures::{Bench, HOST, Peer, Setup, noise};
+use platforms::facing;
 
 /// What goes each way, in bytes: four seconds at the service's pace.
 const LENGTH: usize = 4 << 20;
@@ -66,9 +67,4 @@ fn a_reader_of_stdout_that_goes_in_the_middle_of_a_download_ends_the_session() {
     assert_eq!(done.stderr, "");
     let state = bench.finish().sessions.pop().map(|session| session.state);
     assert_eq!(state, Some(SessionState::EndedByFlag));
-}
-
-/// A stand-in whose targets have `peer` on port 7.
-fn facing(peer: &Peer) -> Options {
-    Options { ports: vec![(7, peer.address())], ..Options::default() }
 }

@@ -11,37 +11,33 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
 
-use fixtures::standin::{Options, SessionState};
-use fixtures::{Bench, HOST, Peer, Setup, noise, until};
+use fixtures::standin::SessionState;
+use fixtures::{Bench, HOST, until};
+use platforms::Scene;
 
 /// How often it comes. A listener that is not there at each moment lets five of six kill the program.
 const RUNS: usize = 10;
 
-/// A download that it comes into, and how much of it has arrived by then, in bytes.
-const DOWNLOAD: usize = 16 << 20;
-const UNDER_WAY: u64 = 1 << 20;
-
-/// How long that may take in an emulator on a busy machine, and how long a session may take to end on the service.
+/// How long the moment may take to come in an emulator on a busy machine, and how long a session may take to end on the service.
 const LIMIT: Duration = Duration::from_secs(60);
 const ENDED: Duration = Duration::from_secs(5);
 
 #[test]
 #[ignore = "contrib/platforms runs it"]
 fn while_nothing_flows() {
-    in_order(&Peer::echo(), b"up\n", 3);
+    in_order(&Scene::quiet());
 }
 
 #[test]
 #[ignore = "contrib/platforms runs it"]
 fn in_the_middle_of_a_download() {
-    in_order(&Peer::source(noise(1, DOWNLOAD)), b"", UNDER_WAY);
+    in_order(&Scene::download());
 }
 
-/// Says `first` to the peer, and lets Ctrl-C come once `arrived` bytes have come from it.
-fn in_order(peer: &Peer, first: &[u8], arrived: u64) {
-    let standin = Options { ports: vec![(7, peer.address())], ..Options::default() };
-    let bench = Bench::with(Setup { standin, ..Setup::default() });
-    let ends: Vec<_> = (0..RUNS).map(|_| end(&bench, first, arrived)).collect();
+/// Lets Ctrl-C come at the moment of the scene.
+fn in_order(scene: &Scene) {
+    let bench = scene.bench();
+    let ends: Vec<_> = (0..RUNS).map(|_| end(&bench, scene)).collect();
     let well = ends.iter().filter(|end| **end == (Some(0), SessionState::EndedByFlag)).count();
     println!("{well} of {RUNS} ended in order");
     assert_eq!(well, RUNS, "{ends:?}");
@@ -49,7 +45,7 @@ fn in_order(peer: &Peer, first: &[u8], arrived: u64) {
 }
 
 /// The exit status of the program that Ctrl-C comes to, and how its session ended.
-fn end(bench: &Bench, first: &[u8], arrived: u64) -> (Option<i32>, SessionState) {
+fn end(bench: &Bench, &Scene { first, arrived, .. }: &Scene) -> (Option<i32>, SessionState) {
     let folder = bench.folder().join("console");
     let [input, output, now] = ["in", "out", "now"].map(|name| folder.join(name));
     fs::create_dir(&folder).unwrap();
@@ -62,7 +58,7 @@ fn end(bench: &Bench, first: &[u8], arrived: u64) -> (Option<i32>, SessionState)
     let arguments = ["sh", &folder.display().to_string(), &starter, HOST].map(str::to_owned);
     let line = r#"cd "$1" && exec "$2" now "$3" 7 <in >out"#;
     let terminal = bench.user().tool("sh").args(["-c", line]).args(arguments).on_terminal(24, 80);
-    let has_arrived = || (fs::metadata(&output).ok()?.len() >= arrived).then_some(());
+    let has_arrived = || (fs::metadata(&output).ok()?.len() >= arrived as u64).then_some(());
     assert!(until(LIMIT, has_arrived).is_some(), "less than {arrived} bytes in {LIMIT:?}:\n{}", terminal.screen());
     fs::write(&now, "").unwrap();
     let status = terminal.finish().code();

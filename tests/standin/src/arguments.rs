@@ -4,7 +4,8 @@ use clap::{Args, Parser, ValueEnum};
 use standin::agent::AgentConfig;
 use standin::fault::parse_duration;
 use standin::{
-    AfterFlag, ApiRule, InspectorConfig, LinkConfig, Node, Options, Oversized, Scheduled, StartPublication, Victims,
+    AfterFlag, ApiRule, Destination, InspectorConfig, LinkConfig, Node, Options, Oversized, Scheduled, SessionDocument,
+    StartPublication, Victims,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,13 @@ pub(crate) struct Arguments {
     /// A port of the target and where it leads, such as 22=127.0.0.1:2222; may be repeated. Other ports are closed.
     #[arg(long = "port", value_name = "PORT=ADDRESS", value_parser = parse_port)]
     ports: Vec<(u16, SocketAddr)>,
+
+    /// A destination of forwards and where it leads, such as db.internal:5432=127.0.0.1:5432; may be repeated, also for one
+    /// destination: its addresses in order. HOST is localhost for ports of the target. In place of the address: hangs, or
+    /// hangs:TIME (no answer to a dial, until it fails after 127s if not given), never-reads (accepts and reads nothing).
+    /// Other hosts and ports cannot be reached.
+    #[arg(long = "destination", value_name = "HOST:PORT=ADDRESS")]
+    destinations: Vec<Destination>,
 
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -74,14 +82,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TARGET")]
     not_connected: Vec<String>,
 
-    /// A document that StartSession takes besides AWS's own; may be repeated.
+    /// A document that StartSession takes besides AWS's own: NAME, NAME=TYPE, or NAME=TYPE=COMMAND with {{ PARAMETER }} in
+    /// it; may be repeated. TYPE: Port (if not given), Standard_Stream, InteractiveCommands, NonInteractiveCommands.
+    /// For Port, properties may follow in place of the command, with parameters likewise: NAME=Port=KEY=VALUE,KEY=VALUE,
+    /// such as Web=Port=type=LocalPortForwarding,portNumber={{ port }},localUnixSocket=/tmp/web.
     #[arg(long = "document", value_name = "NAME")]
-    documents: Vec<String>,
+    documents: Vec<SessionDocument>,
 
     /// A failing call: OPERATION=FAILURE[@SKIP][xTIMES], such as ResumeSession=throttling@1x3; may be repeated.
     /// OpenDataChannel is the upgrade of the WebSocket.
+    /// GenerateDataKey is KMS's for clients, Decrypt the agent's own call.
     /// Failures: access-denied, throttling, target-not-connected, expired-token, invalid-document, does-not-exist,
-    /// forbidden, server-error, unavailable, slow:TIME, empty-token, hang-up.
+    /// forbidden, server-error, unavailable, slow:TIME, empty-token, hang-up, key-not-found, key-disabled,
+    /// says:STATUS:TYPE:MESSAGE.
     #[arg(long = "api", value_name = "RULE")]
     api_rules: Vec<ApiRule>,
 
@@ -214,13 +227,67 @@ struct AgentArguments {
     #[arg(long)]
     unknown_action: bool,
 
-    /// Ask for KMS encryption in the handshake.
+    /// Ask for KMS encryption in the handshake of a session to a port, where no agent does.
     #[arg(long)]
     kms_action: bool,
+
+    /// kmsKeyId of the preferences: shells and commands are encrypted with data keys of this key, which the KMS here knows
+    /// by this name alone.
+    #[arg(long, value_name = "KEY")]
+    kms_key_id: Option<String>,
+
+    /// No Challenge for the KMS context, as with older agents.
+    #[arg(long)]
+    no_kms_challenge: bool,
+
+    /// Refuse clients that do not take the challenge (RequireKMSChallengeResponse).
+    #[arg(long)]
+    require_kms_challenge: bool,
+
+    /// Time that KMS takes to decrypt a data key for the agent.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    decrypt_delay: Option<Duration>,
+
+    /// Be a container's agent: interactive commands are split and run without a shell. ecs: targets always are.
+    #[arg(long)]
+    container: bool,
+
+    /// Time between the agent's connect and its mark that there is no handshake, in which messages are acknowledged and
+    /// lost; 1ms if not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    skip_gap: Option<Duration>,
+
+    /// Time until the program of a shell or command is there, 10ms if not given; till then every message is refused.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    launch_delay: Option<Duration>,
+
+    /// Time from the start of a terminal's program until its output is read, 1s if not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    first_read_delay: Option<Duration>,
+
+    /// Time that the agent waits after a terminal's program could not be started, 2s if not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    start_failure_pause: Option<Duration>,
+
+    /// Time between the exit code and the reason of a command that could not be started, 1s if not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    start_error_delay: Option<Duration>,
+
+    /// No program can be started, for this reason.
+    #[arg(long, value_name = "TEXT")]
+    fail_start: Option<String>,
+
+    /// Exit codes after a signal are always lost: 1.
+    #[arg(long)]
+    lost_exit_codes: bool,
 
     /// CustomerMessage of HandshakeComplete.
     #[arg(long, value_name = "TEXT")]
     customer_message: Option<String>,
+
+    /// A host to which nothing is forwarded, besides the addresses of metadata, DNS and time; may be repeated.
+    #[arg(long = "deny", value_name = "HOST")]
+    denied: Vec<String>,
 
     /// Crash on a refused port: channel_closed without a text.
     #[arg(long)]
@@ -317,6 +384,8 @@ impl Arguments {
         let options = Options {
             listen: self.listen,
             ports: self.ports.clone(),
+            own_ports: false,
+            destinations: self.destinations.clone(),
             host: None,
             region: self.region.clone(),
             credentials: standin::sigv4::Credentials {
@@ -333,7 +402,8 @@ impl Arguments {
             nodes: self.nodes.clone(),
             pushed_keys: self.pushed_keys.clone(),
             not_connected: self.not_connected.clone(),
-            documents: self.documents.clone(),
+            documents: Vec::new(),
+            session_documents: self.documents.clone(),
             api_rules: self.api_rules.clone(),
             schedule: self.schedule.clone(),
             agent: self.agent.config(defaults.agent),
@@ -350,6 +420,7 @@ impl Arguments {
             inspector: InspectorConfig {
                 payload_limit: self.payload_limit,
                 reacknowledge_within: self.reacknowledge_within,
+                ..InspectorConfig::default()
             },
             start_publication: match self.start_publication {
                 Publication::Before => StartPublication::Before,
@@ -381,6 +452,19 @@ impl AgentArguments {
             kms_action: self.kms_action,
             customer_message: self.customer_message.clone().unwrap_or(default.customer_message),
             crash_on_refused_port: self.crash_on_refused_port,
+            kms_key_id: self.kms_key_id.clone(),
+            kms_challenge: !self.no_kms_challenge,
+            require_challenge: self.require_kms_challenge,
+            decrypt_delay: self.decrypt_delay.unwrap_or(default.decrypt_delay),
+            container: self.container,
+            skip_gap: self.skip_gap.unwrap_or(default.skip_gap),
+            launch_delay: self.launch_delay.unwrap_or(default.launch_delay),
+            first_read_delay: self.first_read_delay.unwrap_or(default.first_read_delay),
+            start_failure_pause: self.start_failure_pause.unwrap_or(default.start_failure_pause),
+            start_error_delay: self.start_error_delay.unwrap_or(default.start_error_delay),
+            fail_start: self.fail_start.clone(),
+            lost_exit_codes: self.lost_exit_codes,
+            denied: default.denied.iter().chain(&self.denied).cloned().collect(),
             ..default
         }
     }
@@ -451,6 +535,47 @@ mod tests {
         assert_eq!((options.uplink.loss, options.downlink.loss), (0.01, 0.0));
         assert_eq!(options.nodes, [Node::online("i-1", "web")]);
         assert_eq!(options.api_rules.len(), 1);
+    }
+
+    #[test]
+    fn flags_for_shells_and_commands_reach_the_options() {
+        let options = options(&[
+            "--document",
+            "Mine",
+            "--document",
+            "Logs=NonInteractiveCommands=tail -n {{ lines }} a=b",
+            "--kms-key-id",
+            "alias/lab",
+            "--no-kms-challenge",
+            "--first-read-delay",
+            "5ms",
+        ]);
+        let kinds: Vec<_> = options.session_documents.iter().map(|document| document.kind.name()).collect();
+        assert_eq!(kinds, ["Port", "NonInteractiveCommands"]);
+        assert_eq!(options.session_documents[1].command.as_deref(), Some("tail -n {{ lines }} a=b"));
+        assert_eq!(options.agent.kms_key_id.as_deref(), Some("alias/lab"));
+        assert!(!options.agent.kms_challenge && options.agent.first_read_delay == Duration::from_millis(5));
+        assert!(Arguments::try_parse_from(["standin", "--document", "Mine=Shell"]).is_err());
+    }
+
+    #[test]
+    fn flags_for_forwards_reach_the_options() {
+        let options = options(&[
+            "--destination",
+            "db:5432=127.0.0.1:1",
+            "--destination",
+            "slow:1=hangs:2s",
+            "--document",
+            "Web=Port=type=LocalPortForwarding,portNumber={{ port }}",
+            "--deny",
+            "secret.internal",
+        ]);
+        assert_eq!(options.destinations.len(), 2);
+        assert_eq!(options.destinations[1].lead, standin::Lead::Hangs(Duration::from_secs(2)));
+        assert_eq!(options.session_documents[0].properties["portNumber"], "{{ port }}");
+        assert!(options.agent.is_denied("secret.internal") && options.agent.is_denied("169.254.169.254"));
+        assert!(!options.agent.is_denied("db"));
+        assert!(Arguments::try_parse_from(["standin", "--destination", "db:5432"]).is_err());
     }
 
     #[test]

@@ -43,14 +43,24 @@ pub mod payload_type {
     pub const UNDEFINED: u32 = 0;
     /// Raw bytes of the stream.
     pub const OUTPUT: u32 = 1;
+    /// JSON with the size of the terminal, from the client (sessions §2.3).
+    pub const SIZE: u32 = 3;
     /// JSON of §5, from the agent.
     pub const HANDSHAKE_REQUEST: u32 = 5;
     /// JSON of §5, from the client.
     pub const HANDSHAKE_RESPONSE: u32 = 6;
     /// JSON of §5, from the agent.
     pub const HANDSHAKE_COMPLETE: u32 = 7;
+    /// JSON of §8, from the agent.
+    pub const CHALLENGE_REQUEST: u32 = 8;
+    /// JSON of §8, from the client.
+    pub const CHALLENGE_RESPONSE: u32 = 9;
     /// A 4-byte number, [`super::flag`].
     pub const FLAG: u32 = 10;
+    /// Bytes of a command's error stream, from the agent (sessions §3.2).
+    pub const STDERR: u32 = 11;
+    /// A command's exit code as a text, from the agent (sessions §3.2).
+    pub const EXIT_CODE: u32 = 12;
 }
 
 /// Values of a flag message (§3.2).
@@ -59,6 +69,8 @@ pub mod flag {
     pub const DISCONNECT_TO_PORT: u32 = 1;
     /// End the session.
     pub const TERMINATE_SESSION: u32 = 2;
+    /// A forward's destination could not be reached, from the agent.
+    pub const CONNECT_TO_PORT_FAILED: u32 = 3;
 }
 
 /// One message, as its fields. The payload shares the memory of the frame that it was decoded from.

@@ -232,6 +232,8 @@ impl std::str::FromStr for ApiFault {
             "slow" => Self::Slow(parse_duration(value)?),
             "empty-token" => Self::EmptyToken,
             "hang-up" => Self::HangUp,
+            "key-not-found" => Self::Says(400, "NotFoundException".into(), "The key does not exist".into()),
+            "key-disabled" => Self::Says(400, "DisabledException".into(), "The key is disabled.".into()),
             "says" => says()?,
             _ => return Err(format!("no failure of the API is called {name:?}")),
         })

@@ -2,9 +2,11 @@
 //!
 //! It turns HTTP into what [`crate::service`] understands and back; it decides nothing.
 
+use crate::ecs;
 use crate::fault::{ApiFault, OPEN_DATA_CHANNEL};
 use crate::hub::Hub;
 use crate::instance_connect;
+use crate::kms;
 use crate::report::{ApiCall, BreachKind, Upgrade};
 use crate::service::{ApiError, Effect};
 use crate::session::{Command, epoch_ms};
@@ -24,8 +26,15 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 const MAX_BODY: usize = 1 << 20;
 const JSON: &str = "application/x-amz-json-1.1";
 /// The APIs: what their operations are prefixed with, and the service that requests are signed for.
-const APIS: [(&str, &str); 2] = [("AmazonSSM.", "ssm"), ("AWSEC2InstanceConnectService.", INSTANCE_CONNECT)];
+const APIS: [(&str, &str); 4] = [
+    ("AmazonSSM.", "ssm"),
+    ("AWSEC2InstanceConnectService.", INSTANCE_CONNECT),
+    ("TrentService.", KMS),
+    ("AmazonEC2ContainerServiceV20141113.", ECS),
+];
+const ECS: &str = "ecs";
 const INSTANCE_CONNECT: &str = "ec2-instance-connect";
+const KMS: &str = "kms";
 
 /// The connection is to be closed without an answer.
 #[derive(Debug)]
@@ -52,9 +61,10 @@ pub(crate) async fn handle(
     }
 }
 
-fn headers(request: &Request<Incoming>) -> Vec<(String, String)> {
-    let pairs = request.headers().iter();
-    pairs.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into())).collect()
+fn headers(map: &header::HeaderMap) -> Vec<(String, String)> {
+    map.iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect()
 }
 
 fn epoch_seconds() -> i64 {
@@ -66,7 +76,7 @@ async fn upgrade(
     tcp: &std::net::TcpStream,
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, HangUp> {
-    let headers = headers(&request);
+    let headers = headers(request.headers());
     let uri = request.uri().clone();
     let signed = Signed {
         method: request.method().as_str(),
@@ -159,11 +169,7 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", ""));
     };
     let body = body.to_bytes();
-    let headers: Vec<(String, String)> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
-        .collect();
+    let headers = headers(&parts.headers);
     let signed = Signed {
         method: parts.method.as_str(),
         path: parts.uri.path(),
@@ -178,7 +184,7 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
     let result = match (authorized, &json) {
         (Err(error), _) => Err(error),
         (Ok(()), Err(error)) => Err(ApiError::client("SerializationException", error.to_string())),
-        (Ok(()), Ok(_)) if (operation == instance_connect::OPERATION) != (service == INSTANCE_CONNECT) => {
+        (Ok(()), Ok(_)) if service_of(&operation) != service => {
             Err(ApiError::client("UnknownOperationException", format!("{service} has no {operation}")))
         }
         (Ok(()), Ok(json)) => {
@@ -192,20 +198,14 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
     let user_agent = parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     let error = result.as_ref().err();
     let call = ApiCall {
-        operation: operation.clone(),
+        operation,
         request: json.unwrap_or_default(),
         status: error.map_or(200, |error| error.status),
         error: error.map(|error| error.kind.clone()),
         user_agent,
         arrived,
     };
-    hub.shared.update(|report| {
-        *report.api.entry(operation).or_default() += 1;
-        if let Some("SerializationException" | "UnknownOperationException") = call.error.as_deref() {
-            report.breach(BreachKind::Api, None, format!("{call:?}"));
-        }
-        report.calls.push(call);
-    });
+    record(hub, call);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -216,6 +216,33 @@ async fn api(hub: &Rc<Hub>, request: Request<Incoming>) -> Result<Response<Full<
         Ok(json) => plain(StatusCode::OK, JSON, json.to_string()),
         Err(error) => error_response(&error),
     })
+}
+
+/// Writes a call down.
+fn record(hub: &Hub, call: ApiCall) {
+    hub.shared.update(|report| {
+        *report.api.entry(call.operation.clone()).or_default() += 1;
+        if let Some("SerializationException" | "UnknownOperationException") = call.error.as_deref() {
+            report.breach(BreachKind::Api, None, format!("{call:?}"));
+        }
+        if call.operation == "TerminateSession"
+            && call.error.is_none()
+            && let Some(session) = call.request.get("SessionId").and_then(|id| report.session_mut(id.as_str()?))
+        {
+            session.terminate_called = true;
+        }
+        report.calls.push(call);
+    });
+}
+
+/// The service that has this operation.
+fn service_of(operation: &str) -> &'static str {
+    match operation {
+        instance_connect::OPERATION => INSTANCE_CONNECT,
+        kms::GENERATE => KMS,
+        ecs::EXECUTE | ecs::DESCRIBE => ECS,
+        _ => "ssm",
+    }
 }
 
 fn take_effect(hub: &Rc<Hub>, effect: Effect) {

@@ -1,5 +1,6 @@
 //! What the tasks of one stand-in share: its options, the service, the report, and the way to each session.
 
+use crate::destination::Destination;
 use crate::fault::Fault;
 use crate::options::Options;
 use crate::report::SessionReport;
@@ -16,6 +17,8 @@ pub(crate) struct Hub {
     pub(crate) options: Options,
     pub(crate) service: RefCell<Service>,
     pub(crate) shared: Shared,
+    /// What forwards can reach now.
+    pub(crate) destinations: RefCell<Vec<Destination>>,
     sessions: RefCell<HashMap<String, UnboundedSender<Command>>>,
 }
 
@@ -23,6 +26,7 @@ impl Hub {
     pub(crate) fn new(options: Options, stream_base: String, shared: Shared) -> Self {
         Self {
             service: RefCell::new(Service::new(options.clone(), stream_base)),
+            destinations: RefCell::new(options.destinations.clone()),
             options,
             shared,
             sessions: RefCell::new(HashMap::new()),
@@ -39,6 +43,7 @@ impl Hub {
                 document: started.document.clone(),
                 parameters: started.parameters.clone(),
                 reason: started.reason.clone(),
+                kind: started.settings.kind,
                 region: self.options.region.clone(),
                 ..SessionReport::default()
             });
@@ -46,6 +51,13 @@ impl Hub {
         });
         self.sessions.borrow_mut().insert(started.id.clone(), sender);
         tokio::task::spawn_local(Session::new(self.clone(), index, &started, receiver).run());
+    }
+
+    /// Makes this the only thing at its host and port.
+    pub(crate) fn put_destination(&self, destination: Destination) {
+        let mut all = self.destinations.borrow_mut();
+        all.retain(|known| !(known.is_host(&destination.host) && known.port == destination.port));
+        all.push(destination);
     }
 
     /// Tells one session something; one that is over does not hear it.

@@ -4,11 +4,15 @@
 //! on the way up and after everything is lost on the way down, so that it knows what the client said and what it
 //! could know. It never changes a frame and never answers one.
 
+mod forward;
+mod programs;
+
 use crate::agent::{handshake, version};
 use crate::codec::{
     ACK_FLAGS, Acknowledgement, FIN, HEADER_LENGTH, Message, SCHEMA_VERSION, SYN, flag, message_type, padded_type,
     payload_type,
 };
+use crate::kind::SessionKind;
 use crate::rate::RateMeter;
 use crate::report::{BreachKind, Traffic};
 use bytes::Bytes;
@@ -31,11 +35,14 @@ pub struct InspectorConfig {
     pub payload_limit: usize,
     /// Within what time a message that is delivered again, after it was acknowledged, must be acknowledged again.
     pub reacknowledge_within: Duration,
+    /// Whether the client may send its terminal's size to a port as well: which kind of session a document starts it learns
+    /// only then, and the agent acknowledges a size and throws it away.
+    pub sizes_to_ports: bool,
 }
 
 impl Default for InspectorConfig {
     fn default() -> Self {
-        Self { payload_limit: 1536, reacknowledge_within: Duration::from_secs(10) }
+        Self { payload_limit: 1536, reacknowledge_within: Duration::from_secs(10), sizes_to_ports: false }
     }
 }
 
@@ -95,6 +102,8 @@ pub struct Inspector {
     client_version: Option<String>,
     reacks: HashMap<i64, Instant>,
     reack_order: VecDeque<(Instant, i64)>,
+    program: programs::Program,
+    forward: forward::Forward,
 }
 
 impl Inspector {
@@ -240,6 +249,7 @@ impl Inspector {
             if self.delivered.len() > REMEMBERED {
                 self.delivered.pop_first();
             }
+            self.program_says(message.payload_type);
         }
         match message.payload_type {
             payload_type::HANDSHAKE_REQUEST => self.requested = Some(requested_actions(&message.payload)),
@@ -374,7 +384,11 @@ impl Inspector {
         if size > self.config.payload_limit {
             self.found(BreachKind::PayloadSize, format!("message {sequence} has {size} bytes"));
         }
-        if (kind == payload_type::HANDSHAKE_RESPONSE) != (sequence == 0) && self.response.is_none() {
+        let is_port = self.program.kind == SessionKind::Port;
+        let response_fits = (kind == payload_type::HANDSHAKE_RESPONSE) == (sequence == 0);
+        let excused = is_port && self.config.sizes_to_ports;
+        let is_size = kind == payload_type::SIZE;
+        if is_port && !response_fits && self.response.is_none() && !excused {
             self.found(BreachKind::Sequence, format!("message {sequence} has payload type {kind}"));
         }
         let terminate = kind == payload_type::FLAG && message.flag_value() == Some(flag::TERMINATE_SESSION);
@@ -383,6 +397,16 @@ impl Inspector {
         if !syn_fits || !fin_fits || message.flags & !(SYN | FIN) != 0 {
             self.found(BreachKind::Flags, format!("message {sequence} has flags {}", message.flags));
         }
+        match is_port {
+            true if excused && is_size => {}
+            true => self.judge_port(message, terminate),
+            false => self.judge_program(message),
+        }
+    }
+
+    /// Judges a message to a port that is sent for the first time.
+    fn judge_port(&mut self, message: &Message, terminate: bool) {
+        let (sequence, kind) = (message.sequence, message.payload_type);
         if let Some(end) = self.terminate.filter(|end| sequence > *end) {
             let kind = if terminate { BreachKind::TerminateTwice } else { BreachKind::DataAfterTerminate };
             self.found(kind, format!("message {sequence} after flag {end}"));
@@ -398,6 +422,7 @@ impl Inspector {
             payload_type::FLAG => self.found(BreachKind::FlagValue, format!("{:?}", message.flag_value())),
             other => self.found(BreachKind::PayloadType, format!("message {sequence} has payload type {other}")),
         }
+        self.judge_forward(message);
     }
 
     fn handshake_response(&mut self, message: &Message) {
@@ -414,8 +439,11 @@ impl Inspector {
             Err(error) => return self.found(BreachKind::ResponseContent, error.to_string()),
         };
         self.client_version = response.client_version;
+        self.forward_begins();
         if self.client_version.is_none() {
             self.found(BreachKind::ResponseContent, "ClientVersion is missing");
+        } else if self.program.kind != SessionKind::Port && !self.client_version.as_deref().is_some_and(is_version) {
+            self.found(BreachKind::ClientVersion, format!("ClientVersion is {:?}", self.client_version));
         }
         let actions = response.actions.unwrap_or_default();
         let answered: Vec<&str> = actions.iter().map(|a| a.action.as_deref().unwrap_or("")).collect();
@@ -423,8 +451,7 @@ impl Inspector {
             self.found(BreachKind::ResponseContent, format!("{answered:?} answers {requested:?}"));
         }
         for action in &actions {
-            let is_session = action.action.as_deref() == Some("SessionType");
-            if !matches!((is_session, action.status), (true, Some(1)) | (false, Some(2 | 3))) {
+            if !self.is_good_answer(action) {
                 let detail = format!("{:?} has status {:?}", action.action, action.status);
                 self.found(BreachKind::ResponseContent, detail);
             }
@@ -447,6 +474,12 @@ impl Inspector {
 
 fn is_hyphenated_uuid(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|id| is_id(text, id))
+}
+
+/// Whether `text` is four numbers with dots between them.
+fn is_version(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.len() == 4 && parts.iter().all(|part| part.parse::<u32>().is_ok())
 }
 
 /// Whether `text` is `id`, hyphenated and in lower case.

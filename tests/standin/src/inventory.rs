@@ -79,7 +79,7 @@ fn matches(node: &Node, version: &str, key: &str, values: &[String]) -> Result<b
         "InstanceIds" => is(&node.id),
         "PingStatus" => is(&node.ping_status),
         "AgentVersion" => is(node.agent_version.as_deref().unwrap_or(version)),
-        "PlatformTypes" => is("Linux"),
+        "PlatformTypes" => is(&node.platform),
         "ResourceType" => is(resource_type(node)),
         "tag-key" => node.tags.keys().any(|tag| is(tag)),
         _ => match key.strip_prefix("tag:") {
@@ -100,7 +100,7 @@ fn entry(node: &Node, version: &str, epoch: f64) -> Value {
         "LastPingDateTime": epoch - node.last_ping.as_secs_f64(),
         "AgentVersion": node.agent_version.as_deref().unwrap_or(version),
         "IsLatestVersion": true,
-        "PlatformType": "Linux",
+        "PlatformType": node.platform,
         "PlatformName": "Amazon Linux",
         "PlatformVersion": "2023",
         "ResourceType": resource_type(node),

@@ -3,6 +3,8 @@
 //! Plain values with the defaults of a healthy service; nothing here acts.
 
 use crate::agent::AgentConfig;
+use crate::destination::Destination;
+use crate::documents::SessionDocument;
 use crate::fault::{ApiRule, Scheduled};
 use crate::inspector::InspectorConfig;
 use crate::link::LinkConfig;
@@ -23,6 +25,8 @@ pub struct Node {
     pub computer_name: String,
     /// `IPAddress`.
     pub ip_address: String,
+    /// `PlatformType`: `Linux`, `Windows` or `MacOS`.
+    pub platform: String,
     /// `AgentVersion`; that of all agents when `None`.
     pub agent_version: Option<String>,
     /// `PingStatus`: `Online`, `ConnectionLost` or `Inactive`.
@@ -41,6 +45,7 @@ impl Node {
             name: None,
             computer_name: name.into(),
             ip_address: "10.0.0.1".into(),
+            platform: "Linux".into(),
             agent_version: None,
             ping_status: "Online".into(),
             last_ping: Duration::ZERO,
@@ -91,6 +96,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Remote ports and what they lead to; any other port is closed.
     pub ports: Vec<(u16, SocketAddr)>,
+    /// Any other port is this machine's, as if the node were this machine.
+    pub own_ports: bool,
+    /// What can be reached through the node, and ports of the node that behave badly; anything else is not there.
+    pub destinations: Vec<Destination>,
     /// The host of its URLs, if it is not to be the address where it listens; its certificate is for that too.
     pub host: Option<String>,
     /// The region that signatures must name.
@@ -118,11 +127,13 @@ pub struct Options {
     pub not_connected: Vec<String>,
     /// Documents besides AWS's own for SSH and port forwarding.
     pub documents: Vec<String>,
+    /// Documents of the account with the kind of their sessions; they come before AWS's own of the same name.
+    pub session_documents: Vec<SessionDocument>,
     /// Failures of the API.
     pub api_rules: Vec<ApiRule>,
     /// Failures of the channel, by schedule.
     pub schedule: Vec<Scheduled>,
-    /// What each session's agent is like; `session_id` and `port` are filled in.
+    /// What each session's agent is like; what the session is about is filled in.
     pub agent: AgentConfig,
     /// The way from client to agent.
     pub uplink: LinkConfig,
@@ -161,6 +172,8 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             ports: Vec::new(),
+            own_ports: false,
+            destinations: Vec::new(),
             host: None,
             region: "us-east-1".into(),
             credentials: Credentials {
@@ -178,6 +191,7 @@ impl Default for Options {
             pushed_keys: None,
             not_connected: Vec::new(),
             documents: Vec::new(),
+            session_documents: Vec::new(),
             api_rules: Vec::new(),
             schedule: Vec::new(),
             agent: AgentConfig::default(),

@@ -3,13 +3,11 @@
 //! It knows the agent's TCP verbs and nothing of frames.
 
 use crate::agent::Agent;
+use crate::destination::{self, Connecting, Lead};
 use bytes::{Buf, BytesMut};
-use std::future::Future;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 /// Bytes that wait for the peer besides what the kernel holds.
@@ -18,8 +16,6 @@ const WRITE_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// How long the last bytes may take after the agent closed.
 const LINGER: Duration = Duration::from_secs(5);
-
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
 
 #[derive(Default)]
 enum State {
@@ -39,9 +35,16 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Starts to connect; [`Self::ready`] finishes it.
-    pub(crate) fn connect(&mut self, to: SocketAddr) {
-        self.state = State::Connecting(Box::pin(TcpStream::connect(to)));
+    /// Starts to connect; [`Self::ready`] finishes it. What is left of a connection before goes its own way.
+    pub(crate) fn connect(&mut self, leads: Vec<Lead>) {
+        let left = std::mem::take(&mut self.unwritten);
+        if let State::Closing(mut stream, deadline) = std::mem::take(&mut self.state) {
+            tokio::task::spawn_local(async move {
+                // A peer that takes no more has lost it.
+                let _ = tokio::time::timeout_at(deadline.into(), stream.write_all(&left)).await;
+            });
+        }
+        self.state = State::Connecting(Box::pin(destination::dial(leads)));
     }
 
     /// Writes what is left, then closes.

@@ -2,7 +2,8 @@
 //!
 //! Nothing here acts; the rooms that know something write it down here.
 
-use crate::agent::AgentCounts;
+use crate::agent::{AgentCounts, ForwardCounts, ForwardMode};
+use crate::kind::SessionKind;
 use crate::link::LinkCounts;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -100,6 +101,36 @@ pub enum BreachKind {
     DataAfterTerminate,
     /// More than 1000 messages a second for two seconds (§4.4).
     Rate,
+    /// A flag in a shell or command, where it does nothing (sessions §2.1).
+    FlagOutsidePort,
+    /// A size that is not `{"cols":n,"rows":n}` (sessions §2.3).
+    SizeContent,
+    /// A size that has not changed, beyond the repeats at HandshakeComplete and at the first Output (sessions §8).
+    SizeUnchanged,
+    /// Output in an encrypted session that is too short to be encrypted (sessions §5.3).
+    CipherShort,
+    /// Output in an encrypted session that is not encrypted with the session's key (sessions §5.3).
+    Plaintext,
+    /// One nonce for two messages (sessions §5.3).
+    NonceReused,
+    /// An answer to the encryption challenge that is not as it should be (sessions §5.2).
+    ChallengeContent,
+    /// A frame of a forward whose version is not 1 (sessions §4.5). What follows it is not judged.
+    MuxVersion,
+    /// A frame of a forward with a command that version 1 does not have (sessions §4.5). What follows it is not judged.
+    MuxCommand,
+    /// A length in a frame without data (sessions §4.5).
+    MuxLength,
+    /// A stream's id that is not odd, or an id where there is no stream (sessions §4.5).
+    MuxStreamId,
+    /// One id for two streams, or a stream opened twice (sessions §4.5).
+    MuxStreamReused,
+    /// Data or an end for a stream that was never opened (sessions §4.5).
+    MuxUnknownStream,
+    /// Data after the stream's end (sessions §4.5).
+    MuxDataAfterFin,
+    /// A second end of one stream (sessions §4.5).
+    MuxFinTwice,
     /// An API request that is not as the API demands (§1).
     Api,
 }
@@ -127,6 +158,8 @@ pub enum SessionState {
     EndedByApi,
     /// By the TCP peer (sshd).
     EndedBySshd,
+    /// By the end of its shell or command.
+    EndedByProgram,
     /// By an administrator, that is by the test.
     EndedByAdmin,
     /// By a failure: port refused, handshake failed, limits exceeded, idle for too long.
@@ -160,6 +193,37 @@ pub struct Traffic {
     pub texts: u64,
 }
 
+/// Numbers of the client's side of one forward, as it sent them; all but the flags are of smux.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ForwardTraffic {
+    /// Streams opened.
+    pub opened: u64,
+    /// Streams closed.
+    pub closed: u64,
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of data.
+    pub bytes: u64,
+    /// Most bytes of data in one frame.
+    pub largest_frame: u64,
+    /// Signs of life; no breach where the versions switch them off, since they may serve against the idle limit.
+    pub nops: u64,
+    /// Flags 1: close the connection to the port.
+    pub disconnect_flags: u64,
+}
+
+/// The forward of one session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ForwardReport {
+    /// How connections are carried.
+    pub mode: ForwardMode,
+    /// What the agent counted.
+    #[serde(flatten)]
+    pub counts: ForwardCounts,
+    /// What the client sent.
+    pub client: ForwardTraffic,
+}
+
 /// One session.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SessionReport {
@@ -173,6 +237,8 @@ pub struct SessionReport {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// `Reason`, exactly as it arrived.
     pub reason: Option<String>,
+    /// What the document made of the session.
+    pub kind: SessionKind,
     /// Region in the signature of StartSession.
     pub region: String,
     /// How far it has come.
@@ -199,12 +265,22 @@ pub struct SessionReport {
     pub port_connected: bool,
     /// Whether the client sent the terminate flag.
     pub terminate_flag: bool,
+    /// Whether the client called TerminateSession, before or after the session's end.
+    pub terminate_called: bool,
+    /// Whether the program of the shell or command runs, or ran.
+    pub program_started: bool,
+    /// The exit code that the agent sent.
+    pub exit_code: Option<i32>,
+    /// Whether the agent encrypts the session.
+    pub encrypted: bool,
     /// Close codes that the client's sockets ended with; `None` is a break without a close frame.
     pub client_closes: Vec<Option<u16>>,
     /// Numbers of the client side.
     pub traffic: Traffic,
     /// Numbers of the agent.
     pub agent: AgentCounts,
+    /// The forward, once the handshake has shown how it goes on.
+    pub forward: Option<ForwardReport>,
     /// Faults that have happened, ordered or scheduled.
     pub faults: u64,
     /// What the way from client to agent did.

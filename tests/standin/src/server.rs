@@ -1,5 +1,6 @@
 //! The stand-in as a whole: a thread with a runtime of its own, and the handle that synchronous tests hold.
 
+use crate::destination::Destination;
 use crate::fault::{ApiRule, Fault};
 use crate::http;
 use crate::hub::Hub;
@@ -25,6 +26,7 @@ enum Order {
     Fault(Option<String>, Fault),
     Rule(ApiRule),
     Node(Node),
+    Destination(Destination),
     Stop,
 }
 
@@ -52,6 +54,7 @@ impl std::fmt::Debug for Order {
             Self::Fault(session, fault) => write!(f, "Fault({session:?}, {fault:?})"),
             Self::Rule(rule) => write!(f, "Rule({rule:?})"),
             Self::Node(node) => write!(f, "Node({node:?})"),
+            Self::Destination(destination) => write!(f, "Destination({destination:?})"),
             Self::Stop => f.write_str("Stop"),
         }
     }
@@ -91,6 +94,12 @@ impl Control {
     /// Makes a node known from now on, in place of the one with its id: it is launched, or stops.
     pub fn put_node(&self, node: Node) {
         let _ = self.orders.send(Order::Node(node));
+    }
+
+    /// Makes this the only thing at its host and port from now on. Sessions that began when nothing was known of the
+    /// host never reach it: it was looked up then.
+    pub fn put_destination(&self, destination: Destination) {
+        let _ = self.orders.send(Order::Destination(destination));
     }
 }
 
@@ -211,6 +220,7 @@ async fn serve(
                 Some(Order::Fault(session, fault)) => hub.fault(session.as_deref(), &fault),
                 Some(Order::Rule(rule)) => hub.service.borrow_mut().add_rule(rule),
                 Some(Order::Node(node)) => hub.service.borrow_mut().put_node(node),
+                Some(Order::Destination(destination)) => hub.put_destination(destination),
                 Some(Order::Stop) | None => return,
             },
             accepted = listener.accept() => {

@@ -3,9 +3,13 @@
 //! Requests are handed in as JSON or as strings, with the time; what has to happen elsewhere (a session's task to
 //! start or to end) is in the answer. It holds no connection and knows no runtime.
 
+use crate::agent::DecryptRequest;
+use crate::documents::{self, Settings};
+use crate::ecs;
 use crate::fault::{ApiFault, ApiRule};
 use crate::instance_connect;
 use crate::inventory;
+use crate::kms;
 use crate::options::{Node, Options};
 use crate::report::{BreachKind, PushedKey};
 use crate::sigv4::{self, Refusal, Request};
@@ -13,8 +17,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-const DOCUMENTS: [&str; 3] =
-    ["AWS-StartSSHSession", "AWS-StartPortForwardingSession", "AWS-StartPortForwardingSessionToRemoteHost"];
 const MAX_TARGET: usize = 400;
 const MAX_REASON: usize = 256;
 
@@ -53,8 +55,8 @@ pub struct Started {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// `Reason`.
     pub reason: Option<String>,
-    /// The remote port.
-    pub port: String,
+    /// What the document makes of it.
+    pub settings: Settings,
 }
 
 /// What has to happen besides answering.
@@ -111,6 +113,7 @@ pub struct Service {
     rng: fastrand::Rng,
     sessions: HashMap<String, Session>,
     rules: Vec<ApiRule>,
+    kms: kms::Store,
 }
 
 impl Service {
@@ -119,6 +122,11 @@ impl Service {
         Self {
             rng: fastrand::Rng::with_seed(options.seed ^ 0x005E_ED0F_5E55),
             rules: options.api_rules.clone(),
+            kms: kms::Store::new(
+                &options.region,
+                options.agent.kms_key_id.clone(),
+                fastrand::Rng::with_seed(options.seed ^ 0x0C0F_FEE0),
+            ),
             options,
             stream_base,
             sessions: HashMap::new(),
@@ -176,7 +184,9 @@ impl Service {
             None => {}
         }
         let result = match operation {
-            "StartSession" => self.start(request),
+            "StartSession" => self.start(request, "standin-"),
+            ecs::EXECUTE => self.execute(request),
+            ecs::DESCRIBE => Ok((ecs::describe(request), Effect::None)),
             "ResumeSession" => self.resume(request, empty_token),
             "TerminateSession" => self.terminate(request),
             "DescribeInstanceInformation" => {
@@ -185,6 +195,7 @@ impl Service {
             }
             instance_connect::OPERATION => instance_connect::read(request)
                 .map(|pushed| (json!({ "RequestId": "standin", "Success": true }), Effect::Pushed(pushed))),
+            kms::GENERATE => self.kms.generate(request).map(|json| (json, Effect::None)),
             other => Err(ApiError::client("UnknownOperationException", format!("{other} is not known here"))),
         };
         match result {
@@ -200,6 +211,27 @@ impl Service {
         answer
     }
 
+    /// KMS's answer to the agent, and how late it is. Rules for `Decrypt` make it fail.
+    ///
+    /// # Errors
+    /// KMS's error, as the agent puts it into words.
+    pub fn decrypt(&mut self, request: &DecryptRequest) -> (Duration, Result<Vec<u8>, String>) {
+        match self.fault(kms::DECRYPT) {
+            Some(ApiFault::Slow(time)) => (time, self.kms.decrypt(request)),
+            Some(fault) => {
+                let error = fault_error(&fault, kms::DECRYPT, &json!({ "KeyId": request.key_id }));
+                let text = format!("{}: {}\n\tstatus code: {}, request id: ", error.kind, error.message, error.status);
+                (Duration::ZERO, Err(text))
+            }
+            None => (Duration::ZERO, self.kms.decrypt(request)),
+        }
+    }
+
+    /// The plain data key of what KMS gave out as `blob`.
+    pub fn data_key(&self, blob: &[u8]) -> Option<&[u8]> {
+        self.kms.peek(blob)
+    }
+
     /// The fault that the next call of `operation` shows; it counts as one call.
     pub fn fault(&mut self, operation: &str) -> Option<ApiFault> {
         let rule = self.rules.iter_mut().find(|rule| rule.operation == operation && rule.times > 0)?;
@@ -213,7 +245,13 @@ impl Service {
         Some(rule.fault.clone())
     }
 
-    fn start(&mut self, request: &Value) -> Result<(Value, Effect), ApiError> {
+    /// ExecuteCommand of Elastic Container Service, which starts a session too.
+    fn execute(&mut self, request: &Value) -> Result<(Value, Effect), ApiError> {
+        let (session, effect) = self.start(&ecs::start(request)?, ecs::SESSION)?;
+        Ok((ecs::executed(request, &session)?, effect))
+    }
+
+    fn start(&mut self, request: &Value, prefix: &str) -> Result<(Value, Effect), ApiError> {
         let target = text(request, "Target").ok_or_else(|| validation("target", "must not be null"))?;
         if target.is_empty() || target.chars().count() > MAX_TARGET {
             return Err(validation("target", "must have length between 1 and 400"));
@@ -223,31 +261,20 @@ impl Service {
             return Err(validation("reason", "must have length between 1 and 256"));
         }
         let document = text(request, "DocumentName");
-        let name = document.as_deref().unwrap_or("SSM-SessionManagerRunShell");
-        if !DOCUMENTS.contains(&name) && !self.options.documents.iter().any(|d| d == name) {
-            return Err(ApiError::client("InvalidDocument", format!("Document with name {name} does not exist.")));
-        }
         let parameters: BTreeMap<String, Vec<String>> = match request.get("Parameters") {
             None | Some(Value::Null) => BTreeMap::new(),
             Some(json) => serde_json::from_value(json.clone())
                 .map_err(|_| ApiError::client("SerializationException", "Parameters is not a map of lists"))?,
         };
-        let port = match parameters.get("portNumber").map(Vec::as_slice) {
-            None => "22".to_owned(),
-            Some([port]) if port.parse::<u16>().is_ok_and(|p| p > 0) => port.clone(),
-            Some(other) => {
-                let message = format!("Parameter \"portNumber\" has value {other:?} not matching its pattern.");
-                return Err(ApiError::client("InvalidParameters", message));
-            }
-        };
+        let settings = documents::settings(&self.options, document.as_deref(), &parameters)?;
         if !self.is_connected(&target) {
             return Err(ApiError::client("TargetNotConnected", format!("{target} is not connected.")));
         }
-        let id = format!("standin-{:017x}", self.rng.u64(..));
+        let id = format!("{prefix}{:017x}", self.rng.u64(..));
         let (query, token) = (self.fresh_query(), self.fresh_token());
         let session = Session { query, old_queries: HashSet::new(), token, used_tokens: HashSet::new(), ended: false };
         self.sessions.insert(id.clone(), session);
-        let effect = Effect::Started(Started { id: id.clone(), target, document, parameters, reason, port });
+        let effect = Effect::Started(Started { id: id.clone(), target, document, parameters, reason, settings });
         Ok((self.connection(&id), effect))
     }
 
@@ -404,7 +431,11 @@ fn validation(member: &str, rule: &str) -> ApiError {
 }
 
 fn fault_error(fault: &ApiFault, operation: &str, request: &Value) -> ApiError {
-    let service = if operation == instance_connect::OPERATION { "ec2-instance-connect" } else { "ssm" };
+    let service = match operation {
+        instance_connect::OPERATION => "ec2-instance-connect",
+        kms::GENERATE | kms::DECRYPT => "kms",
+        _ => "ssm",
+    };
     let target = ["Target", "SessionId", "InstanceId"].into_iter().find_map(|name| text(request, name));
     let resource = resource(request);
     let target = target.unwrap_or_else(|| resource.clone());
@@ -443,6 +474,10 @@ fn resource(request: &Value) -> String {
         true => format!("arn:aws:ssm:us-east-1:111122223333:managed-instance/{id}"),
         false => format!("arn:aws:ec2:us-east-1:111122223333:instance/{id}"),
     };
+    if let Some(id) = text(request, "KeyId") {
+        let id = id.rsplit('/').next().unwrap_or_default().to_owned();
+        return format!("arn:aws:kms:us-east-1:111122223333:key/{id}");
+    }
     if let Some(id) = text(request, "Target").or_else(|| text(request, "InstanceId")) {
         return node(id);
     }

@@ -2,19 +2,27 @@
 //!
 //! All rules of the protocol live in the rooms it joins; here is only who is asked when. One task, one loop.
 
-use crate::agent::{Agent, AgentConfig, AgentEvent, EndReason};
+mod far;
+mod faults;
+mod forward;
+
+use crate::agent::{Agent, AgentConfig};
 use crate::codec::{self, Message, message_type};
+use crate::destination;
 use crate::fault::{Fault, Scheduled, When};
+use crate::forward::Streams;
 use crate::hub::Hub;
 use crate::inspector::Inspector;
+use crate::kind::SessionKind;
 use crate::link::{Link, LinkCounts};
-use crate::options::{AfterFlag, Oversized, StartPublication};
+use crate::options::{AfterFlag, StartPublication};
 use crate::port::Port;
-use crate::rate::TOLERATED;
-use crate::report::{BreachKind, SessionState};
+use crate::process::Process;
+use crate::report::{BreachKind, ForwardReport, SessionState};
 use crate::service::Started;
 use crate::socket::{Frame, Socket};
 use bytes::Bytes;
+use faults::TOO_BIG;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,10 +35,6 @@ const QUEUED_FRAMES: usize = 512;
 const LINK_BYTES: usize = 4 << 20;
 /// How long a client may keep its socket open after `channel_closed`.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Oversized payloads after the pause that are tolerated when they are punished.
-const OVERSIZED_TOLERATED: u32 = 10;
-/// Close code of a message that is too big (RFC 6455, 7.4.1).
-const TOO_BIG: u16 = 1009;
 
 /// What a session's task is told from outside.
 #[derive(Debug)]
@@ -61,6 +65,11 @@ pub(crate) struct Session {
     uplink: Link,
     downlink: Link,
     port: Port,
+    streams: Streams,
+    forward: Option<ForwardReport>,
+    /// Whether the host of a forward had addresses when the session began: it is looked up then and never again.
+    host_known: bool,
+    process: Process,
     socket: Option<Socket>,
     opened: bool,
     to_client: VecDeque<Frame>,
@@ -79,6 +88,7 @@ pub(crate) struct Session {
     closes: Vec<Option<u16>>,
     faults: u64,
     port_connected: bool,
+    program_started: bool,
     rng: fastrand::Rng,
 }
 
@@ -88,18 +98,32 @@ impl Session {
         let mut rng = fastrand::Rng::with_seed(options.seed.wrapping_add(index as u64));
         let mut agent_config = options.agent.clone();
         agent_config.session_id.clone_from(&started.id);
-        agent_config.port.clone_from(&started.port);
+        agent_config.port.clone_from(&started.settings.port);
+        agent_config.kind = started.settings.kind;
+        agent_config.properties.clone_from(&started.settings.properties);
+        agent_config.target.clone_from(&started.target);
+        agent_config.command.clone_from(&started.settings.command);
+        agent_config.separate = started.settings.separate;
+        agent_config.prefixes.clone_from(&started.settings.prefixes);
+        agent_config.container |= started.target.starts_with("ecs:");
         let schedule = options.schedule.iter().cloned();
+        let host_known = destination::is_known(&hub.destinations.borrow(), agent_config.host());
         Self {
             id: started.id.clone(),
             index,
             commands,
+            inspector: Inspector::new(options.inspector.clone())
+                .of_kind(started.settings.kind, agent_config.is_encrypted())
+                .of_agent(&agent_config),
             agent_config,
             agent: None,
-            inspector: Inspector::new(options.inspector.clone()),
             uplink: Link::new(options.uplink.clone(), rng.fork()),
             downlink: Link::new(options.downlink.clone(), rng.fork()),
             port: Port::default(),
+            streams: Streams::default(),
+            forward: None,
+            host_known,
+            process: Process::default(),
             socket: None,
             opened: false,
             to_client: VecDeque::new(),
@@ -117,6 +141,7 @@ impl Session {
             closes: Vec::new(),
             faults: 0,
             port_connected: false,
+            program_started: false,
             rng,
             hub,
         }
@@ -135,7 +160,8 @@ impl Session {
             }
             let silent = self.silent_until.is_some();
             let read = !silent && self.deaf_until.is_none() && self.has_room();
-            let wants_port = self.agent.as_ref().is_some_and(|agent| agent.tcp_read_room() > 0);
+            let wants_output = self.agent.as_ref().is_some_and(|agent| agent.tcp_read_room() > 0);
+            let wants_errors = self.agent.as_ref().is_some_and(|agent| agent.stderr_read_room() > 0);
             let deadline = self.deadline().map(tokio::time::Instant::from_std);
             let (socket, inspector, out) = (&mut self.socket, &mut self.inspector, &mut self.to_client);
             tokio::select! {
@@ -153,9 +179,11 @@ impl Session {
                         None => std::future::pending().await,
                     }
                 } => {}
-                result = self.port.ready(wants_port) => if let Some(result) = result {
+                result = self.port.ready(wants_output) => if let Some(result) = result {
                     self.port_result(Instant::now(), result);
                 },
+                () = self.streams.ready() => {}
+                () = self.process.ready(wants_output, wants_errors) => {}
                 () = async {
                     match deadline {
                         Some(at) => tokio::time::sleep_until(at).await,
@@ -261,11 +289,23 @@ impl Session {
                 agent.handle_frame(now, &frame);
                 moved = true;
             }
-            moved |= self.port.pump(now, agent);
+        }
+        // Ahead of what was typed behind them: a program that is asked for its size knows the one that came before the question.
+        moved |= self.agent_requests(now);
+        if let Some(agent) = &mut self.agent {
+            moved |= match self.agent_config.kind {
+                SessionKind::Port => {
+                    self.port.pump(now, agent) | self.streams.pump(now, agent, &mut self.port_connected)
+                }
+                _ => self.process.pump(now, agent),
+            };
             while self.downlink.bytes() < LINK_BYTES && self.to_client.len() < QUEUED_FRAMES {
                 let Some(frame) = agent.poll_frame(now) else { break };
                 self.downlink.send(now, frame);
-                self.last_activity = now;
+                // Output of a shell or command does not keep its session from the idle limit (sessions §8).
+                if self.agent_config.kind == SessionKind::Port {
+                    self.last_activity = now;
+                }
                 moved = true;
             }
         }
@@ -289,57 +329,13 @@ impl Session {
             self.announced = true;
             self.publication(message_type::START_PUBLICATION);
         }
-        while let Some(event) = self.agent.as_mut().and_then(Agent::poll_event) {
-            moved = true;
-            self.agent_event(now, event);
-        }
+        moved |= self.serve_agent(now);
         // The end is said last: after every acknowledgement and all output that the agent sent.
         let drained = self.downlink.bytes() == 0 && !self.agent.as_ref().is_some_and(Agent::has_frames);
         if let Some((state, output)) = self.ending.take_if(|_| drained) {
             self.end(now, state, &output);
         }
         moved
-    }
-
-    fn agent_event(&mut self, now: Instant, event: AgentEvent) {
-        match event {
-            AgentEvent::Connect(port) => {
-                let ports = &self.hub.options.ports;
-                match ports.iter().find(|(remote, _)| remote.to_string() == port) {
-                    Some((_, to)) => self.port.connect(*to),
-                    None => {
-                        let error = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
-                        if let Some(agent) = &mut self.agent {
-                            agent.tcp_refused(now, &error);
-                        }
-                    }
-                }
-            }
-            AgentEvent::CloseTcp => self.port.close(now),
-            AgentEvent::Ended(reason, output) => {
-                self.port.close(now);
-                let state = match reason {
-                    EndReason::Flag => SessionState::EndedByFlag,
-                    EndReason::Peer => SessionState::EndedBySshd,
-                    EndReason::Refused | EndReason::Handshake | EndReason::Disconnected => SessionState::Failed,
-                };
-                self.ending = Some((state, output));
-            }
-        }
-    }
-
-    fn port_result(&mut self, now: Instant, result: std::io::Result<()>) {
-        let Some(agent) = &mut self.agent else { return };
-        match result {
-            Ok(()) => {
-                self.port_connected = true;
-                agent.tcp_connected(now);
-            }
-            Err(error) => {
-                let port = &self.agent_config.port;
-                agent.tcp_refused(now, &format!("dial tcp 127.0.0.1:{port}: connect: {error}"));
-            }
-        }
     }
 
     fn command(&mut self, now: Instant, command: Command) {
@@ -350,50 +346,6 @@ impl Session {
             }
             Command::Fault(fault) => self.fault(now, fault),
             Command::EndByApi => self.end(now, SessionState::EndedByApi, ""),
-        }
-    }
-
-    fn fault(&mut self, now: Instant, fault: Fault) {
-        self.faults += 1;
-        match fault {
-            Fault::Close(code, reason) => self.close(now, code, &reason),
-            Fault::SmallerCell(limit) => {
-                self.cell_limit = Some(limit);
-                self.close(now, 1000, "Bye");
-            }
-            Fault::Reset => {
-                if let Some(socket) = self.detach(None) {
-                    socket.reset();
-                    self.pause_agent(now);
-                }
-            }
-            Fault::Drop => {
-                drop(self.detach(None));
-                self.pause_agent(now);
-            }
-            Fault::Silent(time) => self.silent_until = Some(now + time),
-            Fault::StopReading(time) => self.deaf_until = Some(now + time),
-            Fault::Pause => self.publication(message_type::PAUSE_PUBLICATION),
-            Fault::Start => self.publication(message_type::START_PUBLICATION),
-            Fault::ChannelClosed(output) => self.end(now, SessionState::Failed, &output),
-            Fault::Terminate => self.end(now, SessionState::EndedByAdmin, ""),
-            Fault::Text(text) => self.to_client.push_back(Frame::Text(text)),
-            Fault::Binary(bytes) => self.to_client.push_back(Frame::Binary(bytes.into())),
-            Fault::Inject(kind, payload) => {
-                if let Some(agent) = &mut self.agent {
-                    agent.inject(now, kind, payload.into());
-                }
-            }
-            Fault::AgentAway(time) => {
-                if let Some(agent) = &mut self.agent {
-                    agent.transport_lost();
-                    self.agent_away_until = Some(now + time);
-                    // A start_publication after it was never seen (§4.5), so none is sent.
-                    self.publication(message_type::PAUSE_PUBLICATION);
-                }
-            }
-            Fault::Uplink(config) => self.uplink.set_config(config),
-            Fault::Downlink(config) => self.downlink.set_config(config),
         }
     }
 
@@ -434,7 +386,9 @@ impl Session {
             Frame::Text(text) => self.open(now, &text),
             Frame::Binary(_) if !self.opened => self.refuse_open(BreachKind::OpenMissing, "a binary frame came first"),
             Frame::Binary(bytes) => {
-                self.last_activity = now;
+                if self.agent_config.kind == SessionKind::Port || is_input(&bytes) {
+                    self.last_activity = now;
+                }
                 self.inspector.from_client(now, &bytes);
                 if self.cell_limit.is_some_and(|limit| is_oversized(&bytes, limit)) {
                     return self.close(now, TOO_BIG, "");
@@ -459,6 +413,7 @@ impl Session {
             return self.refuse_open(kind, "the token is not good");
         }
         self.opened = true;
+        self.last_activity = now;
         let client_version = open.client_version;
         self.hub.shared.update(|report| {
             if let Some(session) = report.sessions.get_mut(self.index) {
@@ -492,50 +447,6 @@ impl Session {
         }
     }
 
-    fn enforce_limits(&mut self, now: Instant, frame: &Bytes) {
-        if self.ended.is_some() {
-            return;
-        }
-        if self.hub.options.limits {
-            let too_fast = self.inspector.too_fast_for(now);
-            if too_fast >= TOLERATED * 2 {
-                return self.end(now, SessionState::Failed, "");
-            }
-            if too_fast >= TOLERATED && !self.rate_paused {
-                self.rate_paused = true;
-                let detail = format!("{} messages in one second", self.inspector.traffic().peak_per_second);
-                self.hub.shared.update(|report| report.breach(BreachKind::Rate, Some(&self.id), detail));
-                self.publication(message_type::PAUSE_PUBLICATION);
-            } else if too_fast.is_zero() && self.rate_paused {
-                self.rate_paused = false;
-                self.publication(message_type::START_PUBLICATION);
-            }
-        }
-        let Some(limit) = self.hub.options.payload_kill else { return };
-        if is_oversized(frame, limit) {
-            self.punish_oversized(now);
-        }
-    }
-
-    fn punish_oversized(&mut self, now: Instant) {
-        let follows = self.hub.options.oversized;
-        if self.oversized == 0 || follows == Oversized::Pauses {
-            self.publication(message_type::PAUSE_PUBLICATION);
-        }
-        self.oversized += 1;
-        if self.oversized <= OVERSIZED_TOLERATED {
-            return;
-        }
-        match follows {
-            Oversized::Ends => self.end(now, SessionState::Failed, ""),
-            Oversized::Pauses => {}
-            Oversized::Closes => {
-                self.oversized = 0;
-                self.fault(now, Fault::Close(TOO_BIG, String::new()));
-            }
-        }
-    }
-
     fn end(&mut self, now: Instant, state: SessionState, output: &str) {
         if self.ended.is_some() {
             return;
@@ -543,13 +454,17 @@ impl Session {
         self.ended = Some(now);
         self.ending = None;
         self.port.close(now);
-        self.agent = None;
+        self.streams.close_all();
+        self.process.close();
+        self.forward_report();
+        let exit_code = self.agent.take().and_then(|agent| agent.exit_code());
         self.uplink.clear();
         self.hub.service.borrow_mut().ended(&self.id);
         let silently = state == SessionState::EndedByFlag && self.hub.options.after_flag == AfterFlag::Nothing;
         self.hub.shared.update(|report| {
             if let Some(session) = report.sessions.get_mut(self.index) {
                 session.state = state;
+                session.exit_code = exit_code;
                 session.closed_output = (!silently).then(|| output.to_owned());
             }
         });
@@ -592,6 +507,7 @@ impl Session {
 
     fn publish(&mut self) {
         let breaches = self.inspector.take_breaches();
+        let forward = self.forward_report();
         let (uplink, downlink): (LinkCounts, LinkCounts) = (self.uplink.counts(), self.downlink.counts());
         self.hub.shared.update(|report| {
             for (kind, detail) in breaches {
@@ -604,10 +520,14 @@ impl Session {
             session.terminate_flag = self.inspector.has_terminated();
             session.port_connected = self.port_connected;
             session.faults = self.faults;
+            session.program_started = self.program_started;
+            session.encrypted = self.agent_config.is_encrypted();
+            session.forward = forward;
             session.uplink = uplink;
             session.downlink = downlink;
             if let Some(agent) = &self.agent {
                 session.agent = agent.counts();
+                session.exit_code = agent.exit_code();
             }
             if session.client_closes.len() != self.closes.len() {
                 session.client_closes.clone_from(&self.closes);
@@ -620,6 +540,11 @@ impl Session {
             }
         });
     }
+}
+
+/// Whether a frame is stream data.
+fn is_input(frame: &Bytes) -> bool {
+    Message::decode(frame).is_ok_and(|m| m.name() == message_type::INPUT)
 }
 
 /// Whether a frame is stream data with more payload than this.

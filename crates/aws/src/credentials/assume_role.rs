@@ -1,6 +1,6 @@
-//! AssumeRole, as a profile describes it.
+//! AssumeRole: the STS call for the temporary credentials of a role.
 //!
-//! It must not know where the credentials come from that ask for the role, nor who keeps those of the role.
+//! This module must not know where the credentials come from that sign the call, nor where the role's are kept.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,23 +20,23 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::{
-    cache::{Entry, Issuer},
+    cache::{IssuedCredentials, Issuer},
     chain::Role,
     error::SignInError,
     mfa::{self, MfaPrompt},
 };
 use crate::cause::cause;
 
-/// Assumes `role` with the credentials `source`.
+/// Assumes `role` with the credentials `source`. `prompt` asks for the code of an MFA device if the role wants one.
 ///
 /// # Errors
-/// A [`SignInError`] where there is something better to say than what AWS says.
+/// A [`SignInError`] if there is no code or AWS refuses; else the SDK's error.
 pub(super) async fn assume_role(
     role: &Role,
     source: Credentials,
     sts: &SdkConfig,
     prompt: Option<&dyn MfaPrompt>,
-) -> Result<Entry, CredentialsError> {
+) -> Result<IssuedCredentials, CredentialsError> {
     let code = match &role.mfa_serial {
         Some(serial) => Some(mfa::code(&role.profile, serial, prompt).await.map_err(CredentialsError::provider_error)?),
         None => None,
@@ -49,7 +49,7 @@ async fn ask(
     source: Credentials,
     code: Option<Zeroizing<String>>,
     sts: &SdkConfig,
-) -> Result<Entry, CredentialsError> {
+) -> Result<IssuedCredentials, CredentialsError> {
     let config = sts.to_builder().credentials_provider(SharedCredentialsProvider::new(source)).build();
     tracing::info!(role = role.arn, profile = role.profile, "assuming a role");
     let call = Client::new(&config)
@@ -68,27 +68,27 @@ async fn ask(
     entry(answer).ok_or_else(|| CredentialsError::unhandled("the answer to AssumeRole has no credentials"))
 }
 
-/// Adds the code of an MFA device, which has digits alone, to a request that is a form. The SDK takes it as a `String` and
-/// copies that, and leaves both in memory; a body that is made here is wiped when it is no longer needed.
+/// Adds the code of an MFA device, which has digits alone, to the form in the request's body. The SDK would take the
+/// code as a `String`, copy it, and leave both in memory. The body that is made here is wiped when it is dropped.
 fn add_code(request: &mut HttpRequest, code: &str) {
     const PARAMETER: &[u8] = b"&TokenCode=";
     let form = request.body().bytes().unwrap_or_default();
     let parts = [form, PARAMETER, code.as_bytes()];
     let length = parts.iter().map(|part| part.len()).sum();
-    // With its whole capacity from the start: what grows leaves copies behind.
+    // All capacity from the start: a vector that grows leaves copies of its bytes behind.
     let mut with_code = Zeroizing::new(Vec::with_capacity(length));
     parts.into_iter().for_each(|part| with_code.extend_from_slice(part));
     *request.body_mut() = SdkBody::from(Bytes::from_owner(with_code));
     request.headers_mut().insert("content-length", length.to_string());
 }
 
-/// The session's name where the profile gives none; CloudTrail shows it.
+/// The name of the role's session, which CloudTrail shows, if the profile gives none.
 fn session_name() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("ssm-proxy-{}", now.as_secs())
 }
 
-fn entry(answer: AssumeRoleOutput) -> Option<Entry> {
+fn entry(answer: AssumeRoleOutput) -> Option<IssuedCredentials> {
     let (keys, user) = (answer.credentials?, answer.assumed_role_user?);
     let mut credentials = Credentials::builder()
         .access_key_id(keys.access_key_id)
@@ -98,7 +98,7 @@ fn entry(answer: AssumeRoleOutput) -> Option<Entry> {
         .provider_name("AssumeRole");
     credentials.set_account_id(account_of(&user.arn).map(Into::into));
     let issuer = Issuer::AssumedRole { id: user.assumed_role_id, arn: user.arn };
-    Some(Entry { credentials: credentials.build(), issuer })
+    Some(IssuedCredentials { credentials: credentials.build(), issuer })
 }
 
 /// The account in an ARN.

@@ -1,23 +1,22 @@
-//! A profile's way to credentials, read from the profile files: where they start, and which roles are assumed from
-//! there.
+//! The chain of a profile: the base credentials, and the roles that are assumed one after the other from there.
 //!
-//! Text in, data out: it asks nobody for credentials. The rules are the AWS CLI's.
+//! The chain is read from the sections of the profile files, by the AWS CLI's rules. No credentials are fetched here.
 
 use std::fmt;
 
 use aws_config::profile::{Profile as Section, ProfileSet};
 
-/// Where credentials start, and the roles that are assumed from there, first to last.
+/// The base credentials, and the roles that are assumed from there, first to last.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Chain {
     pub(super) base: Base,
     pub(super) roles: Vec<Role>,
 }
 
-/// Why a profile's way to credentials makes no sense. Shown, it says what is wrong in one line.
+/// Why a profile's chain makes no sense. `Display` tells in one line what is wrong.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ChainError {
-    /// Its `source_profile`s lead in a circle.
+    /// Each `source_profile` names another, in a circle.
     #[error("profile {profile}: its source_profile leads back to profile {again}")]
     Circle {
         /// The profile in use.
@@ -25,29 +24,29 @@ pub enum ChainError {
         /// The profile that comes twice.
         again: String,
     },
-    /// Its `source_profile` does not exist.
+    /// The profile that `source_profile` names does not exist.
     #[error("profile {profile}: there is no profile {missing}, its source_profile")]
     MissingProfile {
-        /// The profile that names it.
+        /// The profile that names another.
         profile: String,
-        /// The one that does not exist.
+        /// The profile that does not exist.
         missing: String,
     },
-    /// Its `credential_source` is none that there is.
+    /// The value of `credential_source` is not known.
     #[error("profile {profile}: credential_source {unknown} is not known")]
     UnknownSource {
-        /// The profile that names it.
+        /// The profile that has the setting.
         profile: String,
-        /// The name.
+        /// The value.
         unknown: String,
     },
-    /// It has both `source_profile` and `credential_source`.
+    /// A profile has both `source_profile` and `credential_source`.
     #[error("profile {profile} has source_profile and credential_source")]
     TwoSources {
         /// The profile that has both.
         profile: String,
     },
-    /// It has neither.
+    /// A profile with `role_arn` has neither `source_profile` nor `credential_source`.
     #[error("profile {profile} has a role_arn, and nothing to assume the role with")]
     NoSource {
         /// The profile that has neither.
@@ -55,14 +54,14 @@ pub enum ChainError {
     },
 }
 
-/// Credentials that need no others.
+/// The base of a chain: credentials for which no role is assumed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Base {
-    /// Whatever else this profile has: a web identity, a console login, or nothing at all.
+    /// Other settings of this profile: a web identity, a console login, or none at all.
     Profile(String),
     /// This profile's `credential_process`.
     Process(String),
-    /// This profile's keys, whatever else is in it.
+    /// This profile's keys. Its other settings do not count.
     Keys(String),
     /// A role of IAM Identity Center.
     Sso(SsoRole),
@@ -83,12 +82,12 @@ pub(super) struct SsoRole {
     pub(super) login: SsoLogin,
 }
 
-/// How one signs in for it.
+/// How the user signs in at IAM Identity Center.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum SsoLogin {
-    /// Through an `[sso-session …]` of this name.
+    /// By the `[sso-session …]` of this name.
     Session(String),
-    /// At this start URL, which the profile has itself.
+    /// At this start URL, which is in the profile itself.
     StartUrl(String),
 }
 
@@ -99,27 +98,27 @@ pub(super) struct Role {
     pub(super) arn: String,
     pub(super) session_name: Option<String>,
     pub(super) external_id: Option<String>,
-    /// The MFA device whose code the role asks for.
+    /// The MFA device, if the role wants a code.
     pub(super) mfa_serial: Option<String>,
-    /// How long its credentials are to live, in seconds.
+    /// The lifetime of the role's credentials, in seconds.
     pub(super) duration_seconds: Option<i32>,
 }
 
-/// What wins over a process and over keys, and is the SDK's business.
+/// The settings that win over a process and over keys. The SDK deals with them.
 const OTHERS: [&str; 4] = ["web_identity_token_file", "sso_session", "sso_start_url", "login_session"];
 
 impl Chain {
-    /// The chain of `profile`. A profile that is not in the files is a chain without roles: nothing is in it.
+    /// The chain of `profile`. A profile that does not exist has a chain without roles.
     ///
     /// # Errors
-    /// Roles whose source makes no sense.
+    /// If the source of a role makes no sense.
     pub(super) fn of(profile: &str, sections: &ProfileSet) -> Result<Self, ChainError> {
         let mut roles = Vec::new();
         let mut visited = vec![profile];
         let mut name = profile;
         let base = loop {
             let Some(section) = sections.get_profile(name) else { break Base::Profile(name.to_owned()) };
-            // Keys win over a role, but for the profile that was asked for.
+            // Keys win over a role, except in the first profile.
             if !roles.is_empty() && has_keys(section) {
                 break Base::Keys(name.to_owned());
             }
@@ -168,7 +167,7 @@ impl Base {
     }
 }
 
-/// As a message names it.
+/// The words for the base in a message.
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -183,7 +182,7 @@ impl fmt::Display for Base {
 
 impl SsoRole {
     fn of(section: &Section) -> Option<Self> {
-        // A profile with a web identity's token is that, whatever else is in it.
+        // In a profile with a web identity's token the settings of IAM Identity Center do not count.
         if value(section, "web_identity_token_file").is_some() {
             return None;
         }
@@ -200,7 +199,7 @@ impl SsoRole {
 
 impl Role {
     fn of(section: &Section) -> Option<Self> {
-        // With a web identity the role is not assumed by AssumeRole, and the SDK does it all.
+        // A web identity's role is not assumed by AssumeRole. The SDK does all of it.
         if value(section, "web_identity_token_file").is_some() {
             return None;
         }
@@ -211,13 +210,13 @@ impl Role {
             session_name: text("role_session_name"),
             external_id: text("external_id"),
             mfa_serial: text("mfa_serial"),
-            // What is no number is passed over, as by the AWS CLI.
+            // As with the AWS CLI, a value that is no number does not count.
             duration_seconds: value(section, "duration_seconds").and_then(|seconds| seconds.parse().ok()),
         })
     }
 }
 
-/// Whose credentials assume a role.
+/// The source of the credentials that assume a role.
 enum RoleSource<'a> {
     Profile(&'a str),
     Base(Base),

@@ -1,14 +1,14 @@
-//! Keys in the environment.
+//! Environment credentials: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
 
 use aws_credential_types::Credentials;
 use aws_types::os_shim_internal::Env;
 
 use crate::{load_error::HalfKeyPair, settings::variable};
 
-/// The environment's keys, if it has some.
+/// The credentials in the environment, if there are some.
 ///
 /// # Errors
-/// If it has one half of a pair.
+/// If the environment has one half of a key pair.
 pub(super) fn environment_keys(env: &Env) -> Result<Option<Credentials>, HalfKeyPair> {
     let id = variable(env, "AWS_ACCESS_KEY_ID");
     let secret = variable(env, "AWS_SECRET_ACCESS_KEY");

@@ -1,4 +1,4 @@
-//! Why there are no credentials.
+//! The errors of signing in: why there are no credentials.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use super::{
     login::Login,
 };
 
-/// Why there are no credentials to sign with. Shown, it says what failed in one line.
+/// Why there are no credentials to sign with. `Display` tells in one line what failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SignInError {
-    /// The profile's way to credentials makes no sense.
+    /// The profile's chain of roles makes no sense.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// There is one half of a key pair.
+    /// A key pair has one half alone.
     #[error(transparent)]
     HalfKeyPair(#[from] HalfKeyPair),
-    /// Whoever gives the credentials cannot be reached: a sentence that says who and why.
+    /// The source of the credentials cannot be reached. The sentence names its host and says why.
     #[error("no AWS credentials: {0}")]
     Unreachable(String),
-    /// Whoever gives a container its credentials cannot be reached. No proxy leads there.
+    /// The server that gives a container its credentials cannot be reached. No proxy is used for it.
     #[error("no AWS credentials: {what}")]
     ContainerUnreachable {
-        /// The variable that says where they are.
+        /// The variable with the server's address.
         setting: &'static str,
-        /// A sentence that says who cannot be reached, and why.
+        /// A sentence with the host that cannot be reached, and why.
         what: String,
     },
-    /// The instance's metadata service, which has the credentials to assume a role with, cannot be reached: a sentence
-    /// that says why. No proxy leads there.
+    /// The instance's metadata service, which has the credentials to assume a role with, cannot be reached. The
+    /// sentence says why. No proxy is used for it.
     #[error("no AWS credentials: {0}")]
     MetadataUnreachable(String),
-    /// There are none in any place where the profile may have some.
+    /// There are no credentials in any place where the profile may have some.
     #[error("profile {profile} has no AWS credentials")]
     Nothing {
         /// The profile in use.
@@ -40,17 +40,17 @@ pub enum SignInError {
         /// How its owner signs in.
         login: Login,
     },
-    /// Whoever gives the credentials did not do so in time.
+    /// The source of the credentials did not give them in time.
     #[error("profile {profile}: no credentials after {} s", limit.as_secs())]
     Late {
         /// The profile in use.
         profile: String,
-        /// How long they were waited for.
+        /// The time limit.
         limit: Duration,
         /// How its owner signs in.
         login: Login,
     },
-    /// Whoever gives the credentials refused, or gave none that can be used.
+    /// The source of the credentials refused, or gave some that cannot be used.
     #[error("profile {profile} gives no AWS credentials: {why}")]
     Refused {
         /// The profile in use.
@@ -60,10 +60,10 @@ pub enum SignInError {
         /// How its owner signs in.
         login: Login,
     },
-    /// There are none to assume a role with.
+    /// There are no credentials to assume a role with.
     #[error("{base} has no AWS credentials to assume a role with")]
     NoSource {
-        /// Who has none: `profile base`, `the instance`.
+        /// The base that has none: `profile NAME`, `the instance`.
         base: String,
     },
     /// The role of IAM Identity Center is not the user's.
@@ -78,7 +78,7 @@ pub enum SignInError {
         /// AWS's reason, in one line.
         why: String,
     },
-    /// The login at IAM Identity Center never was, or is over.
+    /// The user has not logged in at IAM Identity Center, or the login is over.
     #[error("profile {profile}: the login at IAM Identity Center is missing or over ({why})")]
     SsoLogin {
         /// The profile to sign in with.
@@ -86,12 +86,12 @@ pub enum SignInError {
         /// The reason, in one line.
         why: String,
     },
-    /// A `credential_process` gives none.
+    /// A `credential_process` gives no credentials.
     #[error("profile {profile}: its credential_process gives no credentials: {why}")]
     Process {
         /// The profile that names it.
         profile: String,
-        /// What it says, in one line.
+        /// Its message, in one line.
         why: String,
     },
     /// AssumeRole is not permitted.
@@ -112,13 +112,13 @@ pub enum SignInError {
         /// AWS's reason, in one line.
         why: String,
     },
-    /// A code of the MFA device is wanted, and nobody may be asked for it any more.
+    /// AWS wants a code of the MFA device at a time when no person may be asked for it.
     #[error("profile {profile} wants an MFA code again, and nobody may be asked now")]
     MfaLater {
         /// The profile that names the device.
         profile: String,
     },
-    /// A code of the MFA device is wanted, and nobody can be asked for it.
+    /// AWS wants a code of the MFA device, and there is no person to ask for it.
     #[error("profile {profile} wants an MFA code ({serial}), and there is nobody to ask")]
     MfaNobody {
         /// The profile that names the device.
@@ -126,13 +126,13 @@ pub enum SignInError {
         /// The device.
         serial: String,
     },
-    /// Somebody was asked for the code of the MFA device, and gave none.
+    /// The person who was asked for the code of the MFA device gave none.
     #[error("profile {profile}: no MFA code was given")]
     MfaNone {
         /// The profile that names the device.
         profile: String,
     },
-    /// Somebody was asked for the code of the MFA device, and gave what can be none.
+    /// The person who was asked for the code of the MFA device gave a text that is no code.
     #[error("profile {profile}: an MFA code has digits alone")]
     MfaNotDigits {
         /// The profile that names the device.
@@ -141,7 +141,7 @@ pub enum SignInError {
 }
 
 impl SignInError {
-    /// What the failure means for whoever asked.
+    /// The kind of the failure, by which the caller decides what to do.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Chain(_) => ErrorKind::Lasting,

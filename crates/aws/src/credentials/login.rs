@@ -1,14 +1,14 @@
-//! How the user signs in, which is where credentials are renewed.
+//! Logins: the ways in which a user signs in to AWS, and so renews the credentials.
 
 use aws_config::profile::{Profile as Section, ProfileSet};
 
-/// How many `source_profile` steps are followed to find out how the user signs in: more than anyone has.
+/// The most `source_profile` steps that are followed to find the login: more than anybody has.
 const MAX_PROFILE_STEPS: usize = 8;
 
-/// Where the credentials in use come from, and so where they can be renewed.
+/// The source of the credentials in use, where they can be renewed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Login {
-    /// Nowhere: requests are not signed.
+    /// None: requests are not signed.
     Unsigned,
     /// The environment's keys.
     Environment,
@@ -16,17 +16,17 @@ pub enum Login {
     Sso(String),
     /// The console's login (`aws login`), configured in the profile of this name.
     Console(String),
-    /// What a profile has: keys, a process; nothing that one command renews.
+    /// Other settings of a profile, such as keys or a process. No single command renews them.
     Profile {
         /// The profile in use.
         name: String,
-        /// The last profile of its chain of `source_profile`: the one that would have the keys.
+        /// The last profile of its `source_profile` chain, which would have the keys.
         last: String,
     },
 }
 
 impl Login {
-    /// How the owner of `profile` signs in, as far as the chain of `source_profile` tells.
+    /// The login of `profile`, found along its chain of `source_profile`.
     pub(in super::super) fn of(profile: &str, sections: &ProfileSet) -> Self {
         let mut name = profile;
         for _ in 0..MAX_PROFILE_STEPS {

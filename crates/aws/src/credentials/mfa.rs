@@ -1,6 +1,6 @@
-//! The code of an MFA device, from a person.
+//! MFA codes: a person is asked for the code that a device shows.
 //!
-//! It must not know what the code is for.
+//! This module must not know what the code is for.
 
 use std::{io, pin::Pin};
 
@@ -8,24 +8,24 @@ use zeroize::Zeroizing;
 
 use super::error::SignInError;
 
-/// What a person answers.
+/// The future answer of a person.
 pub type MfaAnswer<'a> = Pin<Box<dyn Future<Output = io::Result<Zeroizing<String>>> + Send + 'a>>;
 
 /// Asks a person for the code that an MFA device shows.
 pub trait MfaPrompt: Sync {
-    /// Asks for the code of the device `serial`, and gives what is answered; white space around it does not count.
-    /// Dropping the future takes the question back.
+    /// Asks for the code of the device `serial`, and gives the answer. White space around the code does not count. To
+    /// drop the future takes the question back.
     ///
     /// # Errors
-    /// If there is nobody to ask. The error is logged.
+    /// If there is no person to ask. The error is logged.
     fn ask<'a>(&'a self, serial: &'a str) -> MfaAnswer<'a>;
 }
 
-/// Asks for the code of the device `serial`, which `profile` names. It has digits alone. Without a prompt nobody may be
-/// asked, as while a session is up: the terminal then belongs to the shell on the target.
+/// Asks for the code of the device `serial`, which `profile` names. A code has digits alone. There is no prompt while a
+/// session is up, since the terminal then belongs to the shell on the target.
 ///
 /// # Errors
-/// If nobody can be asked, or nothing is answered that can be one.
+/// If there is no prompt or no person to ask, or if the answer is no code.
 pub(super) async fn code(
     profile: &str,
     serial: &str,
@@ -35,7 +35,7 @@ pub(super) async fn code(
     let Some(prompt) = prompt else { return Err(SignInError::MfaLater { profile }) };
     match prompt.ask(serial).await {
         Ok(answer) if answer.trim().is_empty() => Err(SignInError::MfaNone { profile }),
-        // It goes into the request as it is.
+        // The code goes into the request unescaped.
         Ok(answer) if !answer.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
             Err(SignInError::MfaNotDigits { profile })
         }

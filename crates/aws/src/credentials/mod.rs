@@ -1,7 +1,7 @@
-//! Whose credentials sign: the environment's, or those at the end of the profile's chain, kept until shortly before
-//! they expire.
+//! Credentials: those of the environment, or those at the end of the profile's chain of roles, kept until shortly
+//! before they expire.
 //!
-//! It must not know what is signed with them.
+//! This module must not know what is signed with them.
 
 mod assume_role;
 mod cache;
@@ -34,17 +34,17 @@ use super::{
 use environment::environment_keys;
 pub(super) use search::Recipe;
 
-/// For all that finding credentials takes. A `credential_process` may be asking the person for a code or showing a
-/// browser's login page: that is a matter of minutes.
+/// The time limit for the whole search. A `credential_process` may ask a person for a code, or show a login page in a
+/// browser: that takes minutes.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long before they expire credentials are fetched anew: more than any clock is wrong that AWS tolerates (5
-/// minutes), so that a signature never arrives with expired ones.
+/// How long before their expiry credentials are fetched anew. AWS tolerates clocks that are up to 5 minutes wrong, so
+/// no signature arrives with expired credentials.
 const RENEW_AHEAD: Duration = Duration::from_secs(5 * 60);
-/// How long credentials without an expiry are kept. Tools rotate temporary keys in the credentials file, which has no
-/// place for an expiry; a reconnect an hour later must see the new ones.
+/// How long credentials without an expiry are kept. The credentials file has no place for an expiry, and tools put new
+/// temporary keys there. A reconnect an hour later has to use the new ones.
 const UNDATED_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// The credentials in use, fetched when first needed and anew when they grow old.
+/// The credentials in use. They are fetched when they are first needed, and again before they expire.
 #[derive(Debug)]
 pub(super) struct CachedCredentials {
     source: CredentialsSource,
@@ -53,7 +53,7 @@ pub(super) struct CachedCredentials {
 
 #[derive(Debug)]
 enum CredentialsSource {
-    /// Keys in the environment: a process's environment does not change, so neither do they.
+    /// Keys in the environment, which stay the same as long as the process runs.
     Environment(Credentials),
     Chain {
         recipe: Box<Recipe>,
@@ -68,7 +68,7 @@ struct Held {
 }
 
 impl CachedCredentials {
-    /// The credentials that `recipe` leads to, by the profiles in `sections`.
+    /// The credentials that `recipe` finds; those of the environment come first.
     ///
     /// # Errors
     /// If the environment has one half of a key pair.
@@ -81,13 +81,13 @@ impl CachedCredentials {
         Ok(Self { source, held: Mutex::new(None) })
     }
 
-    /// The credentials to sign with now. Without a prompt nobody is asked for an MFA code.
+    /// The credentials to sign with now. Without `prompt` no person is asked for an MFA code.
     pub(super) async fn get(&self, prompt: Option<&dyn MfaPrompt>) -> provider::Result {
         let recipe = match &self.source {
             CredentialsSource::Environment(credentials) => return Ok(credentials.clone()),
             CredentialsSource::Chain { recipe, .. } => recipe,
         };
-        // Held across the fetch: whoever asks meanwhile gets what this fetch brings.
+        // The lock is held while credentials are fetched, so that other callers wait for the same ones.
         let mut held = self.held.lock().await;
         let now = SystemTime::now();
         if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
@@ -110,7 +110,7 @@ impl CachedCredentials {
         }
     }
 
-    /// Lets go of what is held: AWS says that it has expired.
+    /// Drops the held credentials, which AWS calls expired, here and in the AWS CLI's cache.
     pub(super) async fn forget(&self) {
         let held = self.held.lock().await.take();
         if let (CredentialsSource::Chain { recipe, .. }, Some(held)) = (&self.source, held) {
@@ -124,7 +124,7 @@ impl CachedCredentials {
             return error.clone();
         }
         let nothing_found = matches!(error, CredentialsError::CredentialsNotLoaded(_));
-        // Of all the places to look, an instance's metadata service comes last: that it does not answer is no news.
+        // The search ends at the metadata service, which most machines do not have. Its silence is not the reason.
         if let Some(what) = unreachable(error).filter(|_| !nothing_found) {
             return SignInError::Unreachable(what);
         }
@@ -140,7 +140,7 @@ impl CachedCredentials {
         }
     }
 
-    /// How the user signs in for these credentials.
+    /// The source of these credentials, where they can be renewed.
     pub(super) fn login(&self) -> Login {
         match &self.source {
             CredentialsSource::Environment(_) => Login::Environment,
@@ -160,7 +160,7 @@ impl ProvideCredentials for CachedCredentials {
 
 fn renew_at(credentials: &Credentials, now: SystemTime) -> SystemTime {
     match credentials.expiry() {
-        // Never more than half of what is left, or short-lived ones would be fetched for every use.
+        // At most half of the remaining time: short-lived credentials would otherwise be fetched at each use.
         Some(expiry) => {
             let left = expiry.duration_since(now).unwrap_or_default();
             now + left.saturating_sub(RENEW_AHEAD.min(left / 2))

@@ -1,6 +1,7 @@
-//! Why the SDK's providers have no credentials, where there is something better to say than what they say.
+//! Errors of the SDK's credentials providers, as [`SignInError`]s where those tell more.
 //!
-//! It must not decide where to look next: an error that says "nothing is here" passes through as it is.
+//! An error that says that there are no credentials passes unchanged, since the search goes on then. This module must
+//! not decide where.
 
 use aws_credential_types::provider::error::CredentialsError;
 
@@ -10,7 +11,7 @@ use super::{
     error::SignInError,
 };
 
-/// IAM Identity Center's failures: a wrong role, or a login that is over.
+/// An error of IAM Identity Center: the role is not the user's, or the login is over.
 pub(super) fn sso(role: &SsoRole, error: CredentialsError) -> CredentialsError {
     let SsoRole { profile, account_id, role_name, .. } = role.clone();
     if !is_refusal(&error) {
@@ -24,7 +25,7 @@ pub(super) fn sso(role: &SsoRole, error: CredentialsError) -> CredentialsError {
     })
 }
 
-/// The failures of a `credential_process`.
+/// An error of a `credential_process`.
 pub(super) fn process(profile: &str, error: CredentialsError) -> CredentialsError {
     if !is_refusal(&error) {
         return error;
@@ -34,7 +35,7 @@ pub(super) fn process(profile: &str, error: CredentialsError) -> CredentialsErro
     CredentialsError::provider_error(SignInError::Process { profile: profile.to_owned(), why })
 }
 
-/// Nobody answers at the address that `setting` names for a container's credentials.
+/// An error of a container's credentials: the server whose address is in `setting` cannot be reached.
 pub(super) fn container(setting: &'static str, error: CredentialsError) -> CredentialsError {
     match unreachable(&error) {
         Some(what) => CredentialsError::provider_error(SignInError::ContainerUnreachable { setting, what }),
@@ -42,10 +43,10 @@ pub(super) fn container(setting: &'static str, error: CredentialsError) -> Crede
     }
 }
 
-/// A role cannot be assumed since `base` has no credentials to do it with: there is nowhere else to look for them.
+/// An error of the base of a chain. If `base` has no credentials, the role cannot be assumed, and the search ends.
 pub(super) fn no_source(base: &Base, error: CredentialsError) -> CredentialsError {
     match (&error, unreachable(&error)) {
-        // It is the metadata service that has no credentials if it cannot be reached.
+        // The metadata service alone says that it has no credentials when it cannot be reached.
         (CredentialsError::CredentialsNotLoaded(_), Some(what)) => {
             CredentialsError::provider_error(SignInError::MetadataUnreachable(what))
         }
@@ -56,7 +57,7 @@ pub(super) fn no_source(base: &Base, error: CredentialsError) -> CredentialsErro
     }
 }
 
-/// Whether somebody was asked and said no, rather than that nobody was there or the question made no sense.
+/// Whether the provider has answered, and refused. A provider that cannot be reached, or is set up wrongly, has not.
 fn is_refusal(error: &CredentialsError) -> bool {
     let is_answer = matches!(error, CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_));
     is_answer && unreachable(error).is_none()

@@ -1,6 +1,6 @@
-//! The search for credentials: along the profile's chain of roles, then where a machine may have some.
+//! The search for credentials: along the profile's chain of roles, then in the container and the instance.
 //!
-//! What the AWS CLI has cached ends it early, wherever it stands in the chain.
+//! A role whose credentials the AWS CLI has cached ends the search early.
 
 use std::{
     future::Future,
@@ -26,7 +26,7 @@ use aws_types::{SdkConfig, os_shim_internal::Env};
 
 use super::{
     assume_role::assume_role,
-    cache::{Cache, Entry, Issuer, Name},
+    cache::{Cache, IssuedCredentials, Issuer, Name},
     chain::{Base, Chain, Role, SsoLogin, SsoRole, value},
     environment::environment_keys,
     error::SignInError,
@@ -39,20 +39,20 @@ use crate::{
     settings::{Profile, variable},
 };
 
-/// What is needed to look for credentials, again and again.
+/// The settings of a search for credentials, which may be repeated.
 #[derive(Debug)]
 pub(in super::super) struct Recipe {
     pub(in super::super) profile: Profile,
     pub(in super::super) env: Env,
     pub(in super::super) files: EnvConfigFiles,
-    /// The profile files as they have just been read, for the first search; later ones read them anew.
+    /// The sections of the profile files, for the first search. Later searches read the files again.
     pub(in super::super) sections: Mutex<Option<ProfileSet>>,
     pub(in super::super) provider: ProviderConfig,
-    /// The same for whoever gives credentials to this machine or container: by no proxy.
+    /// The same without a proxy, for the servers that give credentials to this machine or container.
     pub(in super::super) local: ProviderConfig,
-    /// How STS is called; whoever calls adds credentials.
+    /// The configuration of STS, without credentials.
     pub(in super::super) sts: SdkConfig,
-    /// The metadata service, unless it is switched off.
+    /// The client of the metadata service; `None` if that is switched off.
     pub(in super::super) imds: Option<imds::Client>,
     /// Whether the AWS CLI's cache is used.
     pub(in super::super) cached: bool,
@@ -69,7 +69,7 @@ struct Search<'a> {
 type Found<'a> = Pin<Box<dyn Future<Output = provider::Result> + Send + 'a>>;
 
 impl Recipe {
-    /// Looks for credentials from the start: providers keep what they have read, and what they read may have changed.
+    /// Looks for credentials from the start. The SDK's providers are made anew, since they keep what they have read.
     pub(super) async fn fetch(&self, prompt: Option<&dyn MfaPrompt>) -> provider::Result {
         let sections = self.sections().await?;
         let chain = self.chain(&sections)?;
@@ -123,12 +123,12 @@ impl Recipe {
         home.filter(|_| self.cached).map(|home| Cache::of_aws_cli(home.as_ref()))
     }
 
-    /// Whether the environment mentions a web identity. A profile that overrides the environment keeps it out, as with keys.
+    /// Whether the environment names a web identity's token. A profile that overrides name wins over it, as over keys.
     fn has_web_identity(&self) -> bool {
         !self.profile.overriding && variable(&self.env, "AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
     }
 
-    /// The variable that says where a container's credentials are; of two the first, as the SDK has it.
+    /// The variable with the address of a container's credentials. If both are set the first counts, as with the SDK.
     fn container_setting(&self) -> Option<&'static str> {
         ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
             .into_iter()
@@ -153,7 +153,7 @@ impl Recipe {
 }
 
 impl Search<'_> {
-    /// The credentials of the last of `roles`. Only what is not cached is asked for, last to first.
+    /// The credentials of the last of `roles`. If they are cached, the roles before are not assumed.
     fn along<'a>(&'a self, base: &'a Base, roles: &'a [Role]) -> Found<'a> {
         Box::pin(async move {
             let Some((role, before)) = roles.split_last() else { return self.source(base).await };
@@ -186,7 +186,7 @@ impl Search<'_> {
         }
     }
 
-    /// What the SDK finds in a profile.
+    /// The credentials that the SDK finds in a profile.
     async fn profile(&self, name: &str) -> provider::Result {
         let provider = ProfileFileCredentialsProvider::builder()
             .configure(&self.recipe.provider)
@@ -196,17 +196,17 @@ impl Search<'_> {
         provider.provide_credentials().await
     }
 
-    async fn sso(&self, role: &SsoRole) -> Result<Entry, CredentialsError> {
+    async fn sso(&self, role: &SsoRole) -> Result<IssuedCredentials, CredentialsError> {
         let answer = match self.repeated_login(role) {
             Some(provider) => provider.provide_credentials().await,
             None => self.profile(&role.profile).await,
         };
         let credentials = answer.map_err(|error| reasons::sso(role, error))?;
-        Ok(Entry { credentials, issuer: Issuer::Sso })
+        Ok(IssuedCredentials { credentials, issuer: Issuer::Sso })
     }
 
-    /// A profile may repeat what its `sso-session` says, for programs that know no such sections. The SDK does not take
-    /// that from a profile.
+    /// The provider for a profile that repeats the settings of its `sso-session`, for programs that know no such
+    /// sections. The SDK does not accept such a profile, so the provider has the settings of the session alone.
     fn repeated_login(&self, role: &SsoRole) -> Option<SsoCredentialsProvider> {
         let SsoLogin::Session(name) = &role.login else { return None };
         let (profile, session) = (self.sections.get_profile(&role.profile)?, self.sections.sso_session(name)?);
@@ -240,7 +240,7 @@ impl Search<'_> {
     async fn cached(
         &self,
         name: impl FnOnce() -> Name,
-        fetch: impl Future<Output = Result<Entry, CredentialsError>>,
+        fetch: impl Future<Output = Result<IssuedCredentials, CredentialsError>>,
     ) -> provider::Result {
         match &self.cache {
             Some(cache) => cache.get_or(&name(), fetch).await,
@@ -253,7 +253,7 @@ fn half(error: HalfKeyPair) -> CredentialsError {
     CredentialsError::provider_error(SignInError::from(error))
 }
 
-/// An answer that ends the search: all but "there is nothing here".
+/// The answer, if it ends the search; `None` if it says that there are no credentials here.
 fn loaded(answer: provider::Result) -> Option<provider::Result> {
     match answer {
         Err(CredentialsError::CredentialsNotLoaded(_)) => None,

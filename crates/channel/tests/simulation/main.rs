@@ -7,6 +7,7 @@
 mod download;
 mod pair;
 mod pauses;
+mod programs;
 mod queue;
 mod script;
 mod starts;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use download::{Measured, Path};
 use script::{Oversize, Script};
+use ssm_channel::Service;
 use starts::Start;
 use world::{Summary, World};
 
@@ -109,7 +111,7 @@ fn bulk_uses_the_path_and_does_not_queue_in_it() {
 #[test]
 fn a_pause_is_answered_with_less_and_never_with_more() {
     for seed in 0..60 {
-        let script = Script::of_pauses(seed, seed % 3 > 0);
+        let script = Script::of_pauses(seed, if seed % 3 > 0 { Service::Aws } else { Service::Unlimited });
         let summary = World::new(script).run().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         let Summary { client_resends, frames, .. } = summary;
         assert_eq!(client_resends, 0, "seed {seed}: of {frames} frames, and none was lost");
@@ -169,5 +171,29 @@ fn a_server_that_waits_for_the_client_gets_every_byte_and_soon() {
         let held = Duration::from_millis(50).saturating_sub(certain).max(Duration::from_millis(25));
         let limit = round_trip + start.jitter * 2 + held + Duration::from_millis(1);
         assert!(waited < limit, "{waited:?} after HandshakeComplete was sent: {start:#?}");
+    }
+}
+
+/// Worlds of shells and commands in an ordinary run.
+const PROGRAMS: u64 = 6_000;
+
+#[test]
+fn programs_keep_the_promises() {
+    let worlds = number("SIM_PROGRAMS").unwrap_or(PROGRAMS);
+    let seeds = number("SIM_PROGRAM").map_or(0..worlds, |seed| seed..seed + 1);
+    let mut total = programs::Summary::default();
+    for seed in seeds.clone() {
+        let script = programs::Script::of(seed);
+        let world = programs::World::new(script.clone());
+        let summary = world.run().unwrap_or_else(|broken| {
+            panic!("{broken}\nreplay: SIM_PROGRAM={seed} cargo test --test simulation\n{script:#?}")
+        });
+        total.add(&summary);
+    }
+    eprintln!("{} worlds: {total:?}", seeds.end - seeds.start);
+    if seeds.end - seeds.start > 1_000 {
+        // A world in which nothing happens proves nothing.
+        assert!(total.bytes > worlds * 1_000 && total.cuts > worlds / 10 && total.lost > 10, "{total:?}");
+        assert!(total.failed < worlds / 20, "{total:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use ssm_channel::{Channel, Config};
+use ssm_channel::{Accepts, Channel, Config, Service};
 use standin::codec::publication;
 use standin::{Agent, AgentConfig, AgentEvent, Link, LinkConfig};
 use uuid::Uuid;
@@ -32,7 +32,8 @@ impl Pair {
     /// A session that starts at `start`. The agent is connected to its port as soon as it asks for that.
     pub(crate) fn new(start: Instant, agent: AgentConfig, up: LinkConfig, down: LinkConfig, seed: u64) -> Self {
         let rng = |n: u64| fastrand::Rng::with_seed(seed.wrapping_mul(3).wrapping_add(n));
-        let mut channel = Channel::new(Config { unix_millis: 1, seed, paced: true }, start);
+        let mut channel =
+            Channel::new(Config { unix_millis: 1, seed, service: Service::Aws, accepts: Accepts::Port }, start);
         channel.transport_up();
         Self {
             channel,

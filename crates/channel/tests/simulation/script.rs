@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ssm_channel::Service;
 use standin::{AgentConfig, LinkConfig};
 
 /// Something that begins at a time after the start, and how long it lasts.
@@ -21,10 +22,8 @@ pub(crate) struct Write {
 /// Who ends the session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ender {
-    /// The client, after everything was acknowledged.
-    ClientWhenAcknowledged,
     /// The client, right behind its last byte.
-    ClientAtOnce,
+    Client,
     /// sshd closes its connection.
     Peer,
     /// The service closes the channel.
@@ -53,7 +52,7 @@ pub(crate) struct Script {
     pub(crate) connect: Duration,
     pub(crate) up: LinkConfig,
     pub(crate) down: LinkConfig,
-    pub(crate) paced: bool,
+    pub(crate) service: Service,
     /// What happens to payloads of more than 1024 bytes.
     pub(crate) oversize: Oversize,
     /// The same from the first cut of the client's socket on, if the next one leads to another cell.
@@ -90,7 +89,7 @@ impl Script {
             // The agent does not check digests: no client can mend what is changed on the way up.
             up: if calm { LinkConfig::default() } else { LinkConfig { corrupt: 0.0, ..dice.link() } },
             down: if calm { LinkConfig::default() } else { dice.link() },
-            paced: !dice.one_in(4),
+            service: if dice.one_in(4) { Service::Unlimited } else { Service::Aws },
             oversize: Oversize::Taken,
             oversize_later: None,
             upload: dice.writes(span),
@@ -101,7 +100,7 @@ impl Script {
             peer_stalls: if dice.one_in(4) { dice.spells(2, span, 20_000) } else { vec![] },
             reader_stalls: if dice.one_in(4) { dice.spells(2, span, 5_000) } else { vec![] },
             ends_at: dice.one_in(5).then(|| dice.up_to(span * 2)),
-            ender: dice.pick(&[Ender::ClientWhenAcknowledged, Ender::ClientAtOnce, Ender::Peer, Ender::Service]),
+            ender: dice.pick(&[Ender::Client, Ender::Client, Ender::Peer, Ender::Service]),
         }
     }
 }
@@ -123,7 +122,7 @@ impl Script {
             agent: AgentConfig { version: "3.3.2299.0".to_owned(), ..script.agent },
             up: link(&mut dice),
             down: link(&mut dice),
-            paced: true,
+            service: Service::Aws,
             oversize: dice.pick(&choices),
             upload: vec![Write { at: Duration::ZERO, bytes: 2_500_000 }],
             client_cuts: vec![],
@@ -132,7 +131,7 @@ impl Script {
             peer_stalls: vec![],
             reader_stalls: vec![],
             ends_at: None,
-            ender: Ender::ClientWhenAcknowledged,
+            ender: Ender::Client,
             ..script
         }
     }
@@ -140,7 +139,7 @@ impl Script {
 
 impl Script {
     /// A path without loss, on which bytes go both ways all the time and the service pauses ten times in a second.
-    pub(crate) fn of_pauses(seed: u64, paced: bool) -> Self {
+    pub(crate) fn of_pauses(seed: u64, service: Service) -> Self {
         let mut dice = Dice(fastrand::Rng::with_seed(seed));
         let delay = dice.pick(&[1, 20, 50]).millis();
         let link = || LinkConfig { delay, ..LinkConfig::default() };
@@ -151,7 +150,7 @@ impl Script {
             up: link(),
             down: link(),
             pauses: (0..10).map(pause).collect(),
-            paced,
+            service,
             oversize: Oversize::Taken,
             upload: traffic.clone(),
             download: traffic,

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ssm_channel::{Channel, Config, Ending, Event};
+use ssm_channel::{Accepts, Channel, Config, Event, Kind, Service};
 use standin::agent::version;
 use standin::codec::{Message, channel_closed, message_type, publication};
 use standin::{Agent, AgentEvent, Inspector, InspectorConfig, Link};
@@ -176,7 +176,12 @@ impl World {
     pub(crate) fn new(script: Script) -> Self {
         let start = Instant::now();
         let rng = |n: u64| fastrand::Rng::with_seed(script.seed.wrapping_mul(5).wrapping_add(n));
-        let config = Config { unix_millis: 1_790_000_000_000, seed: script.seed, paced: script.paced };
+        let config = Config {
+            unix_millis: 1_790_000_000_000,
+            seed: script.seed,
+            service: script.service,
+            accepts: Accepts::Port,
+        };
         let mut channel = Channel::new(config, start);
         channel.transport_up();
         Self {
@@ -225,7 +230,7 @@ impl World {
         self.summary.client_resends = self.channel.stats().resent;
         self.summary.agent_resends = self.agent.counts().retransmissions;
         self.summary.virtual_hours = (self.now - self.start).as_secs_f64() / 3600.0;
-        if self.script.paced && traffic.peak_per_second >= SERVICE_LIMIT {
+        if self.script.service == Service::Aws && traffic.peak_per_second >= SERVICE_LIMIT {
             return Err(format!("{} messages in one second", traffic.peak_per_second));
         }
         Ok(self.summary)
@@ -364,7 +369,8 @@ impl World {
 
     fn heed(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Ready { agent_version } if agent_version == self.script.agent.version => {}
+            Event::Ready { kind: Kind::Port, agent_version }
+                if agent_version.as_ref() == Some(&self.script.agent.version) => {}
             Event::CustomerMessage(text) if text == self.script.agent.customer_message => {}
             Event::Stalled => {
                 self.cut_client(false);
@@ -471,8 +477,7 @@ impl World {
         }
         self.ending = Some(self.now);
         match self.script.ender {
-            Ender::ClientWhenAcknowledged => self.channel.finish(Ending::Acknowledged),
-            Ender::ClientAtOnce => self.channel.finish(Ending::AtOnce),
+            Ender::Client => self.channel.finish(),
             Ender::Peer => self.agent.tcp_closed(self.now),
             Ender::Service => self.close("ended by an administrator"),
         }

@@ -1,21 +1,37 @@
-//! The JSON of the agent's side of the handshake (protocol §5).
+//! The JSON of the agent's side of the handshake (protocol §5, sessions §1.2 and §5.2).
 //!
 //! Texts in, texts out; when they are sent and what follows is the agent's matter.
 
-use super::config::AgentConfig;
+use super::config::{AgentConfig, version};
+use crate::kind::SessionKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// `ActionStatus` of an action that was done.
 pub const ACTION_SUCCESS: i64 = 1;
 
-/// The HandshakeRequest of an agent with these settings.
-pub fn request(config: &AgentConfig) -> Value {
+/// Last client version that is asked to be updated when output is sent apart (sessions §1.2).
+const KNOWS_NO_SEPARATION: [u64; 4] = [1, 2, 295, 0];
+
+/// The HandshakeRequest of an agent with these settings; `challenge` is for the KMS context, if it sends one.
+pub fn request(config: &AgentConfig, challenge: Option<&str>) -> Value {
+    let properties = match config.kind {
+        SessionKind::Port if config.properties.is_empty() => json!({ "portNumber": config.port }),
+        SessionKind::Port => json!(config.properties),
+        _ => Value::Null,
+    };
     let session = json!({
         "ActionType": "SessionType",
-        "ActionParameters": { "SessionType": "Port", "Properties": { "portNumber": config.port } },
+        "ActionParameters": { "SessionType": config.kind.name(), "Properties": properties },
     });
     let mut actions = vec![session];
+    if config.is_encrypted() {
+        let mut parameters = json!({ "KMSKeyId": config.kms_key_id });
+        if let (Some(challenge), Some(parameters)) = (challenge, parameters.as_object_mut()) {
+            parameters.insert("Challenge".into(), challenge.into());
+        }
+        actions.push(json!({ "ActionType": "KMSEncryption", "ActionParameters": parameters }));
+    }
     if config.kms_action {
         actions.push(json!({
             "ActionType": "KMSEncryption",
@@ -31,9 +47,19 @@ pub fn request(config: &AgentConfig) -> Value {
     json!({ "AgentVersion": config.version, "RequestedClientActions": actions })
 }
 
-/// The HandshakeComplete after `nanoseconds` of handshake.
-pub fn complete(config: &AgentConfig, nanoseconds: u64) -> Value {
-    json!({ "HandshakeTimeToComplete": nanoseconds, "CustomerMessage": config.customer_message })
+/// The HandshakeComplete after `nanoseconds` of handshake with a client of this version.
+pub fn complete(config: &AgentConfig, nanoseconds: u64, client_version: &str) -> Value {
+    let mut message = config.customer_message.clone();
+    if config.is_encrypted() {
+        message.push_str("This session is encrypted using AWS KMS.");
+    }
+    if config.separate && version(client_version) <= KNOWS_NO_SEPARATION {
+        message.push_str(
+            "Please update session manager plugin version (minimum required version 1.2.312.0) for fully support of \
+             separate StdOut/StdErr output.\r\n",
+        );
+    }
+    json!({ "HandshakeTimeToComplete": nanoseconds, "CustomerMessage": message })
 }
 
 /// A client's HandshakeResponse.
@@ -62,10 +88,33 @@ pub struct ProcessedAction {
     /// The error in words.
     #[serde(rename = "Error")]
     pub error: Option<String>,
+    /// What came of it.
+    #[serde(rename = "ActionResult")]
+    pub result: Option<Value>,
+}
+
+/// The result of the KMSEncryption action (sessions §5.2).
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct KeyResult {
+    /// The data key as KMS encrypted it, base64.
+    #[serde(rename = "KMSCipherTextKey", default)]
+    pub cipher_text: String,
+    /// Whether the challenge is in the KMS context.
+    #[serde(rename = "ChallengeAcknowledgement", default)]
+    pub acknowledges: bool,
+}
+
+impl Response {
+    /// What the client says of the data key.
+    pub fn key(&self) -> Option<KeyResult> {
+        let mut actions = self.actions.iter().flatten();
+        let action = actions.find(|action| action.action.as_deref() == Some("KMSEncryption"))?;
+        serde_json::from_value(action.result.clone()?).ok()
+    }
 }
 
 /// Why the agent cancels the session after this response; `None` when it goes on.
-pub fn objection(payload: &[u8]) -> Option<String> {
+pub fn objection(config: &AgentConfig, payload: &[u8]) -> Option<String> {
     let response: Response = match serde_json::from_slice(payload) {
         Ok(response) => response,
         Err(error) => return Some(format!("the handshake response cannot be read: {error}")),
@@ -77,7 +126,8 @@ pub fn objection(payload: &[u8]) -> Option<String> {
         .filter(|action| action.status != Some(ACTION_SUCCESS))
         .map(|action| {
             let (name, error) = (action.action.unwrap_or_default(), action.error.unwrap_or_default());
-            format!("{name} failed on client with status {}: {error}", action.status.unwrap_or(0))
+            let colon = if config.kind == SessionKind::Port { ":" } else { " error:" };
+            format!("{name} failed on client with status {}{colon} {error}", action.status.unwrap_or(0))
         })
         .collect();
     (!failed.is_empty()).then(|| failed.join(", "))
@@ -97,10 +147,11 @@ mod tests {
             })
             .to_string()
         };
-        assert_eq!(objection(response(json!(1)).as_bytes()), None);
+        let config = AgentConfig::default();
+        assert_eq!(objection(&config, response(json!(1)).as_bytes()), None);
         for bad in [json!(0), json!(2), json!(3), Value::Null] {
-            assert!(objection(response(bad).as_bytes()).is_some());
+            assert!(objection(&config, response(bad).as_bytes()).is_some());
         }
-        assert!(objection(b"{").is_some());
+        assert!(objection(&config, b"{").is_some());
     }
 }

@@ -1,18 +1,33 @@
 //! The agent as a state machine: what it answers to each message, and what it does when time passes.
 //!
 //! No sockets, no runtime, no clock (the time is handed in), no randomness but the generator that is handed in.
-//! It behaves as protocol §4.2, §4.3, §5 and §6 say, including what a client would wish it did not do. It judges
+//! It behaves as protocol §4.2, §4.3, §5 and §6 say and, in shells and commands, as sessions §2, §3 and §5 do, including
+//! what a client would wish it did not do. "Sessions" is the description of what is beyond SSH. It judges
 //! nobody: breaches are [`crate::inspector`]'s business.
 
+mod characters;
+pub mod cipher;
+mod command;
 mod config;
+mod forward;
 pub mod handshake;
 mod outgoing;
+mod phases;
+mod port;
+mod program;
+mod secret;
+mod shell;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
-pub use config::{AgentConfig, version};
+pub use config::{AgentConfig, LOCAL_FORWARD, version};
+pub use forward::{ForwardCounts, ForwardMode, ForwardRequest, PIPE_BYTES, mode as forward_mode};
+pub use program::{Program, Signal};
+pub use secret::DecryptRequest;
 
-use crate::codec::{Acknowledgement, Message, SYN, flag, message_type, payload_type};
+use crate::codec::{Acknowledgement, Message, message_type, payload_type};
+use crate::kind::SessionKind;
 use bytes::{Bytes, BytesMut};
 use outgoing::Outgoing;
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +56,12 @@ pub enum EndReason {
     Handshake,
     /// The client asked for the port to be disconnected, which an SSH session takes for a failure (§6).
     Disconnected,
+    /// The terminal or the command came to its end.
+    Program,
+    /// The program could not be started.
+    NotStarted,
+    /// The smux of a forward died: the client broke its protocol or was silent for too long (sessions §4.4).
+    Mux,
 }
 
 /// What the agent asks its surroundings to do.
@@ -48,10 +69,24 @@ pub enum EndReason {
 pub enum AgentEvent {
     /// Connect to this port; answer with [`Agent::tcp_connected`] or [`Agent::tcp_refused`].
     Connect(String),
-    /// Close the TCP connection after writing what [`Agent::poll_tcp_write`] gave.
+    /// Close the TCP connection after writing what [`Agent::poll_tcp_write`] gave, or let go of the program.
     CloseTcp,
     /// The session is over; the service sends `channel_closed` with this text.
     Ended(EndReason, String),
+}
+
+/// What the agent of a shell or command asks its surroundings to do besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentRequest {
+    /// Start this program; answer with [`Agent::started`] or [`Agent::start_failed`]. What it says is handed in as the
+    /// port's bytes are, [`Agent::stderr_data`] and [`Agent::exited`] besides.
+    Start(Program),
+    /// Set the size of the program's terminal: columns and rows.
+    Resize(u16, u16),
+    /// Send the program a signal.
+    Signal(Signal),
+    /// Let KMS decrypt a data key; answer with [`Agent::decrypted`].
+    Decrypt(DecryptRequest),
 }
 
 /// What the agent counted.
@@ -59,7 +94,8 @@ pub enum AgentEvent {
 pub struct AgentCounts {
     /// Data messages acknowledged and thrown away because the handshake was not complete (§5).
     pub thrown_away: u64,
-    /// Messages refused without acknowledgement because the port was not connected yet (§5).
+    /// Messages refused without acknowledgement because the port was not connected yet (§5) or the program was not there,
+    /// and those whose handling failed (sessions §2.1, §5.3).
     pub refused: u64,
     /// Messages that came a second time.
     pub duplicates: u64,
@@ -67,10 +103,12 @@ pub struct AgentCounts {
     pub out_of_order: u64,
     /// Messages that the agent sent again.
     pub retransmissions: u64,
-    /// Bytes given to the TCP port.
+    /// Bytes given to the TCP port or the terminal.
     pub bytes_to_port: u64,
-    /// Bytes taken from the TCP port and sent.
+    /// Bytes taken from the TCP port or the program and sent.
     pub bytes_from_port: u64,
+    /// Bytes of a command's output that were lost because they were read in a pause (sessions §3.3).
+    pub lost_output: u64,
     /// Frames that were no message.
     pub malformed: u64,
 }
@@ -80,9 +118,16 @@ enum Phase {
     Starting { at: Instant },
     AwaitingResponse { since: Instant },
     Completing { at: Instant, since: Instant },
+    Decrypting { since: Instant, until: Option<Instant> },
+    Decrypted { since: Instant },
+    Challenging { since: Instant },
+    AwaitingChallenge { since: Instant, sent: Instant },
     Gap { until: Instant },
+    Unmarked { until: Instant },
+    Launching { at: Instant },
     Connecting,
     Connected,
+    Failing { at: Instant },
     Closing { deadline: Instant, reason: EndReason },
     Ended,
 }
@@ -124,13 +169,22 @@ pub struct Agent {
     tcp_in: BytesMut,
     tcp_far_closed: bool,
     events: VecDeque<AgentEvent>,
+    requests: VecDeque<AgentRequest>,
     counts: AgentCounts,
+    program: program::State,
+    forward: forward::State,
+    secret: secret::State,
+    client_version: String,
 }
 
 impl Agent {
     /// An agent that starts at `now`, which is `epoch_ms` milliseconds after the Unix epoch.
-    pub fn new(now: Instant, epoch_ms: u64, config: AgentConfig, rng: fastrand::Rng) -> Self {
+    pub fn new(now: Instant, epoch_ms: u64, config: AgentConfig, mut rng: fastrand::Rng) -> Self {
         Self {
+            secret: secret::State::new(&config, &mut rng),
+            program: program::State::new(),
+            forward: forward::State::default(),
+            client_version: String::new(),
             phase: Phase::Starting { at: now + config.request_delay },
             outgoing: Outgoing::new(config.send_capacity),
             refusals_left: config.refuse_first,
@@ -158,6 +212,7 @@ impl Agent {
             tcp_in: BytesMut::new(),
             tcp_far_closed: false,
             events: VecDeque::new(),
+            requests: VecDeque::new(),
             counts: AgentCounts::default(),
         }
     }
@@ -234,14 +289,15 @@ impl Agent {
         if let Some(frame) = self.out.pop_front() {
             return Some(frame);
         }
-        if self.phase != Phase::Connected || self.paused || self.tcp_in.is_empty() || now < self.next_data {
+        if self.phase != Phase::Connected || self.paused || now < self.next_data {
             return None;
         }
-        let payload = self.tcp_in.split_to(self.tcp_in.len().min(self.config.payload)).freeze();
+        let (kind, payload) = self.next_output()?;
+        self.fill_pipe(now);
         self.counts.bytes_from_port += payload.len() as u64;
         let late = now.checked_sub(MAX_CATCH_UP).unwrap_or(now);
         self.next_data = self.next_data.max(late) + self.config.spacing;
-        self.send_stream(now, 0, payload_type::OUTPUT, payload);
+        self.send_stream(now, 0, kind, payload);
         self.step(now);
         self.out.pop_front()
     }
@@ -255,15 +311,24 @@ impl Agent {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Starting { at } | Phase::Completing { at, .. } => self.transport.then_some(*at),
-            Phase::AwaitingResponse { since } => Some(*since + self.config.response_timeout),
-            Phase::Gap { until } => Some(*until),
+            Phase::AwaitingResponse { since } | Phase::Decrypted { since } | Phase::Challenging { since } => {
+                Some(*since + self.config.response_timeout)
+            }
+            Phase::Decrypting { since, until } => {
+                let limit = *since + self.config.response_timeout;
+                Some(until.map_or(limit, |until| until.min(limit)))
+            }
+            Phase::AwaitingChallenge { sent, .. } => Some(*sent + self.config.response_timeout),
+            Phase::Gap { until } | Phase::Unmarked { until } => Some(*until),
+            Phase::Launching { at } | Phase::Failing { at } => Some(*at),
             Phase::Closing { deadline, .. } => Some(*deadline),
-            Phase::Connecting | Phase::Connected => None,
+            Phase::Connected => self.program.read_from().or(self.forward.poll_timeout()),
+            Phase::Connecting => None,
             Phase::Ended => return None,
         };
         let active = !self.paused && self.transport;
         let tick = (active && !self.outgoing.is_empty()).then_some(self.next_tick);
-        let data = (active && self.phase == Phase::Connected && !self.tcp_in.is_empty()).then_some(self.next_data);
+        let data = (active && self.phase == Phase::Connected && self.has_output()).then_some(self.next_data);
         [phase, tick, data].into_iter().flatten().min()
     }
 
@@ -272,7 +337,12 @@ impl Agent {
         self.events.pop_front()
     }
 
-    /// The next bytes for the TCP port.
+    /// What the agent of a shell or command asks for next; look here before [`Self::poll_event`].
+    pub fn poll_request(&mut self) -> Option<AgentRequest> {
+        self.requests.pop_front()
+    }
+
+    /// The next bytes for the TCP port or the terminal.
     pub fn poll_tcp_write(&mut self) -> Option<Bytes> {
         self.tcp_out.pop_front()
     }
@@ -280,30 +350,6 @@ impl Agent {
     /// Whether [`Self::poll_tcp_write`] has something.
     pub fn has_tcp_write(&self) -> bool {
         !self.tcp_out.is_empty()
-    }
-
-    /// The port was connected.
-    pub fn tcp_connected(&mut self, now: Instant) {
-        if self.phase == Phase::Connecting {
-            self.phase = Phase::Connected;
-            self.next_data = now;
-            self.read(now);
-            self.step(now);
-        }
-    }
-
-    /// The port could not be connected; `error` is the system's text.
-    pub fn tcp_refused(&mut self, now: Instant, error: &str) {
-        if self.phase != Phase::Connecting {
-            return;
-        }
-        let text = if self.config.crash_on_refused_port {
-            String::new()
-        } else {
-            format!("\n----------ERROR-------\nUnable to connect to specified port: {error}")
-        };
-        self.end(EndReason::Refused, text);
-        self.step(now);
     }
 
     /// How many bytes the TCP peer can take now. At zero the agent blocks in its write and reads nothing, not even
@@ -318,7 +364,10 @@ impl Agent {
 
     /// How many bytes [`Self::tcp_data`] may hand in now.
     pub fn tcp_read_room(&self) -> usize {
-        if self.paused || self.phase != Phase::Connected || self.tcp_far_closed {
+        if self.config.kind != SessionKind::Port {
+            return self.program_read_room();
+        }
+        if self.paused || self.phase != Phase::Connected || self.tcp_far_closed || !self.reads_port() {
             return 0;
         }
         TCP_READ_BYTES.saturating_sub(self.tcp_in.len())
@@ -327,6 +376,9 @@ impl Agent {
     /// Bytes came from the TCP port.
     pub fn tcp_data(&mut self, now: Instant, bytes: &[u8]) {
         if self.phase == Phase::Connected {
+            if self.loses_output(0, bytes.len()) {
+                return self.step(now);
+            }
             if self.tcp_in.is_empty() {
                 self.next_data = self.next_data.max(now);
             }
@@ -336,7 +388,9 @@ impl Agent {
 
     /// The TCP peer closed. The agent notices when everything read before is sent and while it is not paused (§4.5).
     pub fn tcp_closed(&mut self, now: Instant) {
-        self.tcp_far_closed = true;
+        if self.reads_port() {
+            self.tcp_far_closed = true;
+        }
         self.step(now);
     }
 
@@ -362,7 +416,7 @@ impl Agent {
     }
 
     fn read(&mut self, now: Instant) {
-        while !self.frozen && !self.deaf && self.phase != Phase::Ended {
+        while !self.frozen && !self.deaf && !self.program.is_waited_for() && self.phase != Phase::Ended {
             if self.draining {
                 self.draining = false;
                 if let Some(message) = self.reorder.remove(&self.expected) {
@@ -447,92 +501,14 @@ impl Agent {
     }
 
     fn deliver(&mut self, now: Instant, message: &Message) -> Delivery {
+        if self.config.kind != SessionKind::Port {
+            return self.deliver_to_program(now, message);
+        }
         match message.payload_type {
-            payload_type::HANDSHAKE_RESPONSE => {
-                self.take_response(now, &message.payload);
-                Delivery::Done
-            }
+            payload_type::HANDSHAKE_RESPONSE => self.take_response(now, &message.payload),
             payload_type::OUTPUT | payload_type::FLAG => self.deliver_to_port(now, message),
             _ => Delivery::Done,
         }
-    }
-
-    fn take_response(&mut self, now: Instant, payload: &[u8]) {
-        let Phase::AwaitingResponse { since } = self.phase else {
-            self.frozen = true;
-            return;
-        };
-        if std::mem::replace(&mut self.response_taken, true) {
-            self.frozen = true;
-            return;
-        }
-        if let Some(objection) = handshake::objection(payload) {
-            let id = &self.config.session_id;
-            let text = format!("Setting up data channel with id {id} failed: {objection}");
-            self.end(EndReason::Handshake, text);
-            return;
-        }
-        self.phase = Phase::Completing { at: now + self.config.complete_delay, since };
-        if self.config.complete_before_ack {
-            self.step(now);
-        }
-    }
-
-    fn deliver_to_port(&mut self, now: Instant, message: &Message) -> Delivery {
-        match self.phase {
-            Phase::Starting { .. } | Phase::AwaitingResponse { .. } | Phase::Completing { .. } | Phase::Gap { .. } => {
-                self.counts.thrown_away += 1;
-                return Delivery::Done;
-            }
-            Phase::Connecting => {
-                self.counts.refused += 1;
-                return Delivery::Refused;
-            }
-            // The flag is handed to a queue without room, which nobody reads any more (§6): from here on the agent takes
-            // nothing, acknowledgements included, until it ends by itself.
-            Phase::Closing { reason: EndReason::Peer, .. } if message.payload_type == payload_type::FLAG => {
-                self.deaf = true;
-                return Delivery::Refused;
-            }
-            Phase::Closing { reason: EndReason::Peer, .. } => return Delivery::Done,
-            Phase::Connected => {}
-            Phase::Closing { .. } | Phase::Ended => {
-                let again = message.flag_value() == Some(flag::TERMINATE_SESSION)
-                    && message.payload_type == payload_type::FLAG
-                    && self.terminated;
-                self.frozen |= again;
-                return Delivery::Refused;
-            }
-        }
-        if self.refusals_left > 0 {
-            self.refusals_left -= 1;
-            self.counts.refused += 1;
-            return Delivery::Refused;
-        }
-        if message.payload_type == payload_type::FLAG {
-            self.take_flag(now, message);
-            return Delivery::Done;
-        }
-        if self.tcp_far_closed {
-            return Delivery::Done;
-        }
-        if self.tcp_room == 0 {
-            return Delivery::Blocked;
-        }
-        self.tcp_room = self.tcp_room.saturating_sub(message.payload.len());
-        self.counts.bytes_to_port += message.payload.len() as u64;
-        self.tcp_out.push_back(message.payload.clone());
-        Delivery::Done
-    }
-
-    fn take_flag(&mut self, now: Instant, message: &Message) {
-        let reason = match message.flag_value() {
-            Some(flag::TERMINATE_SESSION) if self.config.knows_terminate() => EndReason::Flag,
-            Some(flag::DISCONNECT_TO_PORT) => EndReason::Disconnected,
-            _ => return,
-        };
-        self.terminated = true;
-        self.close(now, reason);
     }
 
     fn close(&mut self, now: Instant, reason: EndReason) {
@@ -546,45 +522,8 @@ impl Agent {
         self.events.push_back(AgentEvent::Ended(reason, text));
     }
 
-    /// Goes on from phase to phase as far as `now` allows.
-    fn step(&mut self, now: Instant) {
-        loop {
-            match self.phase {
-                Phase::Starting { at } if now >= at && self.transport => {
-                    let request = handshake::request(&self.config).to_string();
-                    self.phase = Phase::AwaitingResponse { since: now };
-                    self.send_stream(now, SYN, payload_type::HANDSHAKE_REQUEST, request.into());
-                    if self.config.duplicate_request {
-                        self.out.extend(self.out.back().cloned());
-                    }
-                }
-                Phase::AwaitingResponse { since } if now >= since + self.config.response_timeout => {
-                    let id = &self.config.session_id;
-                    let text = format!("Setting up data channel with id {id} failed: handshake timed out");
-                    self.end(EndReason::Handshake, text);
-                }
-                Phase::Completing { at, since } if now >= at && self.transport => {
-                    let took = u64::try_from(now.duration_since(since).as_nanos()).unwrap_or(u64::MAX);
-                    let complete = handshake::complete(&self.config, took).to_string();
-                    self.phase = Phase::Gap { until: now + self.config.complete_gap };
-                    self.send_stream(now, 0, payload_type::HANDSHAKE_COMPLETE, complete.into());
-                }
-                Phase::Gap { until } if now >= until => {
-                    self.phase = Phase::Connecting;
-                    self.events.push_back(AgentEvent::Connect(self.config.port.clone()));
-                }
-                Phase::Connected if self.tcp_far_closed && self.tcp_in.is_empty() && !self.paused => {
-                    self.close(now, EndReason::Peer);
-                }
-                Phase::Closing { deadline, reason } if now >= deadline || self.outgoing.is_empty() => {
-                    self.end(reason, String::new());
-                }
-                _ => return,
-            }
-        }
-    }
-
     fn send_stream(&mut self, now: Instant, flags: u64, payload_type: u32, payload: Bytes) {
+        let payload = self.encrypted(payload_type, payload);
         let message = Message::new(message_type::OUTPUT, self.next_sequence, flags, payload_type, payload);
         let frame = self.stamp(now, message).encode();
         self.outgoing.store(now, self.next_sequence, frame.clone());

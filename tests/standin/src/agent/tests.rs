@@ -1,5 +1,5 @@
 use super::*;
-use crate::codec::FIN;
+use crate::codec::{FIN, SYN, flag};
 
 struct World {
     now: Instant,

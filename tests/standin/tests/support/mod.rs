@@ -1,13 +1,18 @@
 //! A small honest client for the stand-in's own tests: signs, dials, shakes hands, acknowledges.
 
+#![allow(dead_code, reason = "each program of tests uses a part of it")]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use standin::Server;
+use standin::agent::cipher::Cipher;
 use standin::codec::{Message, flag, message_type, payload_type};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,7 +50,34 @@ pub(crate) struct Client {
     pub types: Vec<String>,
     pub closed_output: Option<String>,
     pub complete: bool,
+    /// Payload type and payload of every stream message, in the order of their first arrival.
+    pub stream: Vec<(u32, Vec<u8>)>,
+    /// Output by sequence number: its right order, whatever was lost on the way.
+    pub ordered: BTreeMap<i64, Vec<u8>>,
+    /// What it makes of a request for encryption.
+    pub kms: Kms,
+    pub cipher: Option<Cipher>,
 }
+
+/// How a client answers a request for encryption.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kms {
+    /// With a key, and the challenge if there is one.
+    Good,
+    /// With a key, as older clients do: without the challenge.
+    Old,
+    /// Announces the challenge and leaves it out of the context.
+    WithoutContext,
+    /// Without the session in the context.
+    WrongContext,
+    /// With a key and a wrong answer to the encryption challenge.
+    WrongProof,
+    /// Not at all.
+    Silent,
+}
+
+/// Longer than anything here takes.
+const TOO_LONG: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn now() -> String {
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
@@ -91,6 +123,12 @@ fn authorization(service: &str, method: &str, path: &str, query: &str, headers: 
 
 impl Client {
     pub(crate) async fn start(server: &Server, port: u16) -> Self {
+        let parameters = json!({ "portNumber": [port.to_string()] });
+        Self::start_document(server, Some("AWS-StartSSHSession"), parameters).await
+    }
+
+    /// A client of a session that any document started.
+    pub(crate) async fn start_document(server: &Server, document: Option<&str>, parameters: Value) -> Self {
         let tls = server.ca_pem_path().map(|path| {
             use rustls::pki_types::pem::PemObject;
             let mut roots = rustls::RootCertStore::empty();
@@ -118,11 +156,15 @@ impl Client {
             types: Vec::new(),
             closed_output: None,
             complete: false,
+            stream: Vec::new(),
+            ordered: BTreeMap::new(),
+            kms: Kms::Good,
+            cipher: None,
         };
         let request = json!({
             "Target": "i-02573cafcfEXAMPLE",
-            "DocumentName": "AWS-StartSSHSession",
-            "Parameters": { "portNumber": [port.to_string()] },
+            "DocumentName": document,
+            "Parameters": parameters,
         });
         let (status, answer) = client.api("StartSession", &request).await;
         assert_eq!(status, 200, "{answer}");
@@ -147,9 +189,11 @@ impl Client {
 
     pub(crate) async fn api(&self, operation: &str, request: &Value) -> (u16, Value) {
         let (host, date, body) = (self.address.to_string(), now(), request.to_string());
-        let target = format!("AmazonSSM.{operation}");
+        let (prefix, service) =
+            if operation == "GenerateDataKey" { ("TrentService", "kms") } else { ("AmazonSSM", "ssm") };
+        let target = format!("{prefix}.{operation}");
         let headers = [("host", host.as_str()), ("x-amz-date", date.as_str()), ("x-amz-target", target.as_str())];
-        let authorization = authorization("ssm", "POST", "/", "", &headers, &body);
+        let authorization = authorization(service, "POST", "/", "", &headers, &body);
         let mut text = "POST / HTTP/1.1\r\n".to_owned();
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -267,7 +311,9 @@ impl Client {
             }
             message_type::OUTPUT => {
                 let ack = message.acknowledgement(Uuid::from_u128(fastrand::u128(..)), 1).encode();
-                self.send(WsMessage::Binary(ack)).await;
+                if self.socket.as_mut().unwrap().send(WsMessage::Binary(ack)).await.is_err() {
+                    return false;
+                }
                 if self.received.insert(message.sequence) {
                     self.take_stream(&message).await;
                 }
@@ -278,28 +324,95 @@ impl Client {
     }
 
     async fn take_stream(&mut self, message: &Message) {
+        let secret = [payload_type::OUTPUT, payload_type::STDERR, payload_type::EXIT_CODE];
+        let payload = match &self.cipher {
+            Some(cipher) if secret.contains(&message.payload_type) => cipher.client_open(&message.payload).unwrap(),
+            _ => message.payload.to_vec(),
+        };
+        self.stream.push((message.payload_type, payload.clone()));
         match message.payload_type {
-            payload_type::OUTPUT => self.output.extend_from_slice(&message.payload),
+            payload_type::OUTPUT => {
+                self.output.extend_from_slice(&payload);
+                self.ordered.insert(message.sequence, payload);
+            }
             payload_type::HANDSHAKE_COMPLETE => self.complete = true,
             payload_type::HANDSHAKE_REQUEST => {
+                let request: Value = serde_json::from_slice(&payload).unwrap();
+                let mut actions =
+                    vec![json!({ "ActionType": "SessionType", "ActionStatus": 1, "ActionResult": null, "Error": "" })];
+                let asked = &request["RequestedClientActions"][1];
+                if asked["ActionType"] == "KMSEncryption" {
+                    if self.kms == Kms::Silent {
+                        return;
+                    }
+                    actions.push(self.data_key(&asked["ActionParameters"]).await);
+                }
                 let response = json!({
                     "ClientVersion": "1.2.764.0",
-                    "ProcessedClientActions":
-                        [{ "ActionType": "SessionType", "ActionStatus": 1, "ActionResult": null, "Error": "" }],
+                    "ProcessedClientActions": actions,
                     "Errors": null,
                 });
                 self.stream(payload_type::HANDSHAKE_RESPONSE, response.to_string().as_bytes()).await;
+            }
+            payload_type::CHALLENGE_REQUEST => {
+                let json: Value = serde_json::from_slice(&payload).unwrap();
+                let cipher = self.cipher.as_ref().unwrap();
+                let mut proof =
+                    cipher.client_open(&STANDARD.decode(json["Challenge"].as_str().unwrap()).unwrap()).unwrap();
+                if self.kms == Kms::WrongProof {
+                    proof[0] ^= 1;
+                }
+                let sealed = STANDARD.encode(cipher.client_seal(nonce(), &proof).unwrap());
+                let answer = json!({ "Challenge": sealed }).to_string();
+                self.stream(payload_type::CHALLENGE_RESPONSE, answer.as_bytes()).await;
             }
             _ => {}
         }
     }
 
+    /// Gets a data key; the answer to the action.
+    async fn data_key(&mut self, parameters: &Value) -> Value {
+        let challenge = parameters["Challenge"].as_str();
+        let mut context = json!({ "aws:ssm:SessionId": self.session, "aws:ssm:TargetId": "i-02573cafcfEXAMPLE" });
+        if self.kms == Kms::WrongContext {
+            context = json!({ "aws:ssm:TargetId": "i-02573cafcfEXAMPLE" });
+        }
+        if let (Some(challenge), false) = (challenge, matches!(self.kms, Kms::Old | Kms::WithoutContext)) {
+            context["aws:ssm:RandomChallenge"] = challenge.into();
+        }
+        let request = json!({ "KeyId": parameters["KMSKeyId"], "NumberOfBytes": 64, "EncryptionContext": context });
+        let (status, answer) = self.api("GenerateDataKey", &request).await;
+        if status != 200 {
+            let error = format!("no data key: {}", answer["__type"].as_str().unwrap());
+            return json!({ "ActionType": "KMSEncryption", "ActionStatus": 2, "ActionResult": null, "Error": error });
+        }
+        self.cipher = Cipher::new(&STANDARD.decode(answer["Plaintext"].as_str().unwrap()).unwrap());
+        let mut result = json!({ "KMSCipherTextKey": answer["CiphertextBlob"], "KMSCipherTextHash": null });
+        if challenge.is_some() && self.kms != Kms::Old {
+            result["ChallengeAcknowledgement"] = true.into();
+        }
+        json!({ "ActionType": "KMSEncryption", "ActionStatus": 1, "ActionResult": result, "Error": "" })
+    }
+
+    /// Sends encrypted Output.
+    pub(crate) async fn secret(&mut self, payload: &[u8]) {
+        let sealed = self.cipher.as_ref().unwrap().client_seal(nonce(), payload).unwrap();
+        self.data(&sealed).await;
+    }
+
     /// Steps until `condition` holds; panics when the socket ends before.
     pub(crate) async fn until(&mut self, mut condition: impl FnMut(&Self) -> bool) {
-        while !condition(self) {
-            assert!(self.step().await, "the socket ended");
-        }
+        let steps = async {
+            while !condition(self) {
+                assert!(self.step().await, "the socket ended");
+            }
+        };
+        tokio::time::timeout(TOO_LONG, steps).await.unwrap();
     }
+}
+
+fn nonce() -> [u8; 12] {
+    std::array::from_fn(|_| fastrand::u8(..))
 }
 
 /// A TCP server that greets and then echoes.

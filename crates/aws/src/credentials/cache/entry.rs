@@ -1,31 +1,26 @@
-//! One cached set of credentials, in the shape in which the AWS CLI writes it: AWS's answer, as JSON.
+//! A cache entry: the file with one role's credentials, in the AWS CLI's format, which is AWS's answer as JSON.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::Path,
-    time::SystemTime,
-};
+use std::{fs, io, path::Path, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
+use ssm_net::files;
 use zeroize::Zeroizing;
 
-/// Credentials, and what has to be known of them to write them down.
+/// Temporary credentials with their issuer, which the file names.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Entry {
+pub(in super::super) struct IssuedCredentials {
     pub(in super::super) credentials: Credentials,
     pub(in super::super) issuer: Issuer,
 }
 
-/// Which service gave them.
+/// The service that issued credentials.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in super::super) enum Issuer {
-    /// STS, for this user.
+    /// STS, for the assumed role with this id and ARN.
     AssumedRole { id: String, arn: String },
-    /// IAM Identity Center. `aws sso logout` looks for its mark.
+    /// IAM Identity Center. `aws sso logout` removes files with its mark.
     Sso,
 }
 
@@ -63,7 +58,7 @@ struct AssumedRoleUser<'a> {
     arn: &'a str,
 }
 
-/// What is in the file; `None` if that cannot be used.
+/// The credentials in the file; `None` if it cannot be used.
 pub(super) fn read(path: &Path) -> Option<Credentials> {
     let text = Zeroizing::new(fs::read(path).ok()?);
     let keys = serde_json::from_slice::<Stored>(&text).ok()?.credentials;
@@ -77,17 +72,13 @@ pub(super) fn read(path: &Path) -> Option<Credentials> {
     Some(credentials.build())
 }
 
-/// Writes the file in one step, readable by its owner alone: whoever reads sees the old text or the new.
-pub(super) fn write(path: &Path, entry: &Entry) -> io::Result<()> {
+/// Writes the file, readable by its owner alone, in one step: readers see either the old text or the new one.
+pub(super) fn write(path: &Path, entry: &IssuedCredentials) -> io::Result<()> {
     let text = Zeroizing::new(serde_json::to_vec(&to_store(entry)?)?);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut draft = NamedTempFile::new_in(folder)?;
-    draft.write_all(&text)?;
-    draft.persist(path)?;
-    Ok(())
+    files::write_private(path, &text)
 }
 
-fn to_store(entry: &Entry) -> io::Result<ToStore<'_>> {
+fn to_store(entry: &IssuedCredentials) -> io::Result<ToStore<'_>> {
     let credentials = &entry.credentials;
     let expiry = credentials.expiry().ok_or_else(|| io::Error::other("credentials without an end"))?;
     let utc = match entry.issuer {
@@ -117,7 +108,7 @@ fn time(time: SystemTime, utc: &str) -> io::Result<String> {
     Ok(format!("{}{utc}", text.trim_end_matches('Z')))
 }
 
-/// A time as the AWS CLI may have written it: in UTC, by one name or another, or with an offset.
+/// The time in a text of the AWS CLI's, which ends in `UTC`, `Z` or an offset.
 fn parse_time(text: &str) -> Option<SystemTime> {
     let text = text.strip_suffix("UTC").map_or_else(|| text.to_owned(), |time| format!("{time}Z"));
     DateTime::from_str(&text, Format::DateTimeWithOffset).ok()?.try_into().ok()
@@ -133,7 +124,7 @@ mod tests {
     /// 2026-11-23T21:03:44 UTC.
     const TIME: Duration = Duration::from_secs(1_795_467_824);
 
-    fn entry(issuer: Issuer) -> Entry {
+    fn entry(issuer: Issuer) -> IssuedCredentials {
         let credentials = Credentials::builder()
             .access_key_id("ASIA")
             .secret_access_key("secret")
@@ -142,7 +133,7 @@ mod tests {
             .account_id("111122223333")
             .provider_name("test")
             .build();
-        Entry { credentials, issuer }
+        IssuedCredentials { credentials, issuer }
     }
 
     #[test]

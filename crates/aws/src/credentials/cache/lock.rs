@@ -1,4 +1,4 @@
-//! One at a time, across processes: a file whose lock the operating system takes back when its holder ends.
+//! A lock across processes: a locked file. The operating system unlocks it when its holder ends.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -6,21 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for another process. It may be asking a person for an MFA code, who has to find the device first;
-/// afterwards there must be time left to do without it.
+/// How long to wait for the holder, which may be asking a person for an MFA code. It is shorter than the time limit of
+/// the whole search, so that the search can go on without the lock.
 const WAIT: Duration = Duration::from_secs(120);
-/// How often to try. A person does not notice it, and it costs some microseconds.
+/// The pause between two tries: too short to be noticed by a person. A try costs some microseconds.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// A lock that is held until this is dropped.
+/// The lock, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits until nobody else holds the lock; `None` if that takes too long, or if `path` cannot be locked: then it is
-    /// better to go on than to fail.
+    /// Waits for the lock of the file `path`. `None` if that takes too long, or if the file cannot be locked: the
+    /// caller goes on without the lock.
     pub(super) async fn wait(path: &Path) -> Option<Self> {
         let file = open(path).ok()?;
         let deadline = Instant::now() + WAIT;

@@ -1,7 +1,7 @@
-//! The AWS CLI's cache of temporary credentials, `~/.aws/cli/cache`, shared with it both ways.
+//! The AWS CLI's cache of temporary credentials, `~/.aws/cli/cache`: both programs use the credentials of each other.
 //!
-//! It must not know how credentials are got: whoever asks brings that along, and it is done once however many ask at
-//! the same time. A cache that cannot be read or written is as good as none.
+//! Processes that want the same credentials at the same time fetch them once. An error of reading or writing the cache
+//! is no failure: the credentials are fetched then. This module must not know how they are fetched.
 
 mod entry;
 mod lock;
@@ -17,23 +17,25 @@ use aws_credential_types::{
     Credentials,
     provider::{self, error::CredentialsError},
 };
+use ssm_net::files;
 
-pub(super) use self::entry::{Entry, Issuer};
+pub(super) use self::entry::{IssuedCredentials, Issuer};
 use self::lock::Lock;
 use super::chain::{Base, Chain, Role, SsoRole};
 
-/// What is left of their lifetime when cached credentials are no longer served: the AWS CLI fetches anew from then on.
+/// The remaining lifetime below which credentials are fetched anew, as by the AWS CLI.
 const FRESH: Duration = Duration::from_secs(15 * 60);
-/// What must be left for them to serve all the same when no new ones are to be had: botocore's "mandatory" limit.
+/// The remaining lifetime down to which cached credentials are used if new ones cannot be had: botocore's "mandatory"
+/// limit.
 const USABLE: Duration = Duration::from_secs(10 * 60);
 
-/// A folder of cached credentials, one file for each thing that was asked for.
+/// A folder of cached credentials, one file for each role.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
 }
 
-/// The name of the file for one thing that was asked for.
+/// The name of a role's file, without its ending.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Name(String);
 
@@ -46,7 +48,7 @@ impl Name {
         Self(name::of_sso(role))
     }
 
-    /// Where the credentials that `chain` ends with are kept, if they are such as are kept.
+    /// The name for the credentials at the end of `chain`; `None` if they are not cached.
     pub(super) fn of_chain(chain: &Chain) -> Option<Self> {
         match (chain.roles.last(), &chain.base) {
             (Some(role), _) => Some(Self::of_role(role)),
@@ -62,22 +64,22 @@ impl Cache {
         Self { folder: [".aws", "cli", "cache"].iter().fold(home.to_owned(), |path, part| path.join(part)) }
     }
 
-    /// The cached credentials if they are fresh; else what `fetch` brings, which is then cached.
+    /// The cached credentials if they are fresh; else those that `fetch` brings, which are cached then.
     ///
     /// # Errors
     /// Those of `fetch`.
     pub(super) async fn get_or(
         &self,
         name: &Name,
-        fetch: impl Future<Output = Result<Entry, CredentialsError>>,
+        fetch: impl Future<Output = Result<IssuedCredentials, CredentialsError>>,
     ) -> provider::Result {
         let before = self.read(name);
         if let Some(credentials) = before.as_ref().filter(|found| outlives(found, FRESH)) {
             return Ok(credentials.clone());
         }
         let _lock = self.lock(name).await;
-        // Whoever had the lock before may have brought what is wanted. What has just come is as good as it gets, even
-        // if it was made to live for no more than 15 minutes.
+        // Another process, which had the lock before, may have fetched the credentials meanwhile. New ones are used
+        // even if their whole lifetime is 15 minutes.
         let found = self.read(name);
         let expiry = |credentials: &Option<Credentials>| credentials.as_ref().and_then(Credentials::expiry);
         let enough = if expiry(&found) > expiry(&before) { USABLE } else { FRESH };
@@ -99,10 +101,10 @@ impl Cache {
         }
     }
 
-    /// Removes these credentials, which AWS no longer accepts. Others that have come meanwhile stay.
+    /// Removes the credentials with this key id, which AWS no longer accepts. Newer ones stay.
     pub(super) fn forget(&self, name: &Name, access_key_id: &str) {
         if self.read(name).is_some_and(|found| found.access_key_id() == access_key_id) {
-            // If it is gone already, or cannot be removed, there is nothing better to do.
+            // A file that is gone already, or cannot be removed, changes nothing here.
             let _ = fs::remove_file(self.file(name));
         }
     }
@@ -113,12 +115,12 @@ impl Cache {
         Some(credentials)
     }
 
-    fn write(&self, name: &Name, entry: &Entry) -> io::Result<()> {
+    fn write(&self, name: &Name, entry: &IssuedCredentials) -> io::Result<()> {
         entry::write(&self.file(name), entry)
     }
 
     async fn lock(&self, name: &Name) -> Option<Lock> {
-        create_private(&self.folder).ok()?;
+        files::create_private_folder(&self.folder).ok()?;
         Lock::wait(&self.folder.join(format!("{}.lock", name.0))).await
     }
 
@@ -131,14 +133,6 @@ fn outlives(credentials: &Credentials, time: Duration) -> bool {
     credentials.expiry().is_some_and(|expiry| expiry >= SystemTime::now() + time)
 }
 
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +140,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn entry(key_id: &str, left: Duration) -> Entry {
+    fn entry(key_id: &str, left: Duration) -> IssuedCredentials {
         let credentials = Credentials::builder()
             .access_key_id(key_id)
             .secret_access_key("secret")
@@ -154,10 +148,13 @@ mod tests {
             .expiry(SystemTime::now() + left)
             .provider_name("test")
             .build();
-        Entry { credentials, issuer: Issuer::Sso }
+        IssuedCredentials { credentials, issuer: Issuer::Sso }
     }
 
-    async fn get(cache: &Cache, fetched: Result<Entry, CredentialsError>) -> Result<String, CredentialsError> {
+    async fn get(
+        cache: &Cache,
+        fetched: Result<IssuedCredentials, CredentialsError>,
+    ) -> Result<String, CredentialsError> {
         let credentials = cache.get_or(&Name("n".to_owned()), async { fetched }).await?;
         Ok(credentials.access_key_id().to_owned())
     }

@@ -1,6 +1,6 @@
-//! The names under which the AWS CLI keeps credentials: the SHA-1 of what was asked for, as Python writes it in JSON.
+//! Cache keys: the AWS CLI names a file after the SHA-1 of the call's arguments, in JSON as Python writes it.
 //!
-//! Every byte counts: another space or another order is another file, and neither program finds the other's.
+//! Every byte counts: with another space or another order the programs do not find each other's files.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use sha1::{Digest, Sha1};
 
 use super::super::chain::{Role, SsoLogin, SsoRole};
 
-/// The arguments of AssumeRole that tell credentials apart, in the order of their names. The name of the session is
-/// among them only if the profile sets it, and the MFA code never.
+/// The arguments of AssumeRole that are hashed, sorted by name. The session's name is one of them if the profile sets
+/// it; the MFA code is not.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct AssumeRole<'a> {
@@ -26,7 +26,7 @@ struct AssumeRole<'a> {
     serial_number: Option<&'a str>,
 }
 
-/// What tells roles of IAM Identity Center apart, in the order of the names.
+/// The arguments of IAM Identity Center's GetRoleCredentials that are hashed, sorted by name.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GetRoleCredentials<'a> {
@@ -73,7 +73,7 @@ struct Python {
 
 fn python(arguments: &impl Serialize, format: Python) -> Vec<u8> {
     let mut text = Vec::new();
-    // Writing text to memory cannot fail; and if it did, the name would only be one that nobody else uses.
+    // To write text to memory cannot fail. If it did, the AWS CLI's file would not be found, and no harm done.
     let _ = arguments.serialize(&mut Serializer::with_formatter(&mut text, format));
     text
 }

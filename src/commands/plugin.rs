@@ -1,0 +1,182 @@
+//! The command that takes the place of `session-manager-plugin`, AWS's own client: joins a session that the caller has started
+//! to stdin and stdout, in the words of that client.
+//!
+//! The session is adopted: nothing is started, so that a forward ends with its session. Those who call it look for the
+//! client's texts on stdout; what this program has to say besides goes to stderr.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use ssm_aws::{Aws, Overrides, Sessions};
+use ssm_session::{PLUGIN_VERSION, Service};
+use tokio::sync::Notify;
+
+use super::forward::listen_as_documented;
+use super::print::{excused, print};
+use crate::cli::plugin::{Joined, PluginCall};
+use crate::diagnostics::{Error, ExitStatus, tell, tell_failure};
+use crate::endpoints::job_control::{JobSignal, JobSignals};
+use crate::endpoints::signals::Signals;
+use crate::endpoints::stdio::write_all;
+use crate::forward::{self, Forward, Happened, Source, Up, takes_one};
+use crate::tunnel::{self, Notes, Ran, SessionEnd, Settings, Wanted};
+
+/// Does what the caller of AWS's client asks for, and gives the status of it: that client ends with 0 in any case.
+pub async fn plugin(call: PluginCall, signals: &mut Signals) -> u8 {
+    match call {
+        PluginCall::Version => say(&format!("{PLUGIN_VERSION}\n")).await,
+        PluginCall::Say(text) => say(&text).await,
+        PluginCall::Refuse(why) => {
+            let _ = say(&refusal(&why)).await;
+            ExitStatus::Usage as u8
+        }
+        PluginCall::Join(joined) => join(*joined, signals).await,
+    }
+}
+
+async fn join(joined: Joined, signals: &mut Signals) -> u8 {
+    let id = joined.session.id.clone();
+    // A stdout that cannot be written to ends the session below.
+    let _ = say(&format!("\nStarting session with SessionId: {id}\n")).await;
+    let notes = Rc::<Notes>::default();
+    let ended = match load(&joined.overrides).await {
+        Ok(aws) => run(&aws, joined, &notes, signals).await,
+        Err(error) => Err(error),
+    };
+    let status = match &ended {
+        Ok(status) => *status,
+        Err(error) => error.status as u8,
+    };
+    let text = match (notes.end(), &ended) {
+        (Some(SessionEnd::WhileAway), _) => format!("Session: {id} timed out.\n"),
+        (Some(SessionEnd::Closed(output)), _) => farewell(&id, &output),
+        (None, Err(error)) if !notes.is_up() => refusal(&error.message),
+        (None, _) => farewell(&id, ""),
+    };
+    let is_said = say(&text).await;
+    if let Err(error) = &ended {
+        match notes.is_up() {
+            true => tell_failure(&id, error),
+            false => tell(&format!("hint: {}", error.hint)),
+        }
+    }
+    status.max(is_said)
+}
+
+/// The settings, with the profile and its credentials if they can be had, else for as long as the session's token goes.
+async fn load(overrides: &Overrides) -> Result<Aws, Error> {
+    let error = match Aws::load(overrides).await {
+        Ok(aws) => return Ok(aws),
+        Err(error) => Error::from(error),
+    };
+    let unsigned = Overrides { profile: None, no_sign_request: true, ..overrides.clone() };
+    let aws = Aws::load(&unsigned).await.map_err(|_| error.clone())?;
+    tell(&format!("a lost connection cannot be resumed: {error}; {}", error.hint));
+    Ok(aws)
+}
+
+async fn run(aws: &Aws, joined: Joined, notes: &Rc<Notes>, signals: &mut Signals) -> Result<u8, Error> {
+    let sessions = Sessions::new(aws);
+    let settings = Settings {
+        port: joined.port,
+        connect_timeout: joined.connect_timeout,
+        resume_timeout: joined.resume_timeout,
+        service: Service::Aws,
+        program: Some(Wanted::AsPlugin { on_terminal: joined.on_terminal, is_shell: joined.is_shell }),
+        notes: Rc::clone(notes),
+    };
+    let hurry = Notify::new();
+    let started = std::future::ready(Ok(joined.session));
+    match tunnel::run(aws, &sessions, started, &hurry, signals, &settings).await? {
+        Ran::Ended(status) => Ok(status),
+        Ran::Forward(session, agent_version) => {
+            forward(aws, (session, agent_version), &settings, signals).await.map(|()| 0)
+        }
+    }
+}
+
+/// Takes connections for a session that turned out to be a forward, until a signal or the session's end.
+async fn forward(aws: &Aws, up: Up, settings: &Settings, signals: &mut Signals) -> Result<(), Error> {
+    let id = up.0.id().to_owned();
+    let takes_one = takes_one(up.1.as_deref());
+    let mut jobs = JobSignals::listen_to_ignored().map_err(|cause| crate::diagnostics::session::no_terminal(&cause))?;
+    let (listener, destination) = listen_as_documented(&up).await?;
+    let place = match listener.port() {
+        Some(port) => format!("Port {port}"),
+        None => format!("Unix socket {listener}"),
+    };
+    let waiting = if takes_one { "" } else { "\nWaiting for connections...\n" };
+    let opened = format!("{place} opened for sessionId {id}.\n{waiting}");
+    // Of the first connection alone AWS's client says something.
+    let accepted = Cell::new(Some(match takes_one {
+        true => format!("Connection accepted for session {id}.\n"),
+        false => format!("\nConnection accepted for session [{id}]\n"),
+    }));
+    let closing = RefCell::new(None);
+    let heard = |happened| match happened {
+        Happened::Accepted => write(accepted.take().as_deref().unwrap_or_default()),
+        Happened::Refused => write("\nConnection to destination port failed, check SSM Agent logs.\n"),
+        Happened::Closed(text) => drop(closing.replace(Some(text))),
+    };
+    let source = Source { start: None, first: Some(up), heard: Some(Rc::new(heard)) };
+    let forwards = vec![Forward { listener, destination: destination.into(), source, carry: None }];
+    let pool = forward::Settings {
+        connect_timeout: settings.connect_timeout,
+        resume_timeout: settings.resume_timeout,
+        service: settings.service,
+        sessions: 1,
+        keep_alive: false,
+    };
+    let listening = || write_all(opened.as_bytes()).or_else(excused);
+    let until = async {
+        let stop = async {
+            while jobs.next().await != JobSignal::Stop {}
+            "SIGTSTP"
+        };
+        let signal = tokio::select! {
+            signal = signals.end(|| tell(&format!("forwarding {place}"))) => signal,
+            signal = stop => signal,
+        };
+        tracing::info!(signal, "ending");
+        write("Terminate signal received, exiting.\n");
+    };
+    let ended = forward::run(aws, pool, forwards, listening, until).await;
+    match closing.take() {
+        Some(text) => {
+            settings.notes.ended(SessionEnd::Closed(text));
+            // Why is in the text, and whoever has ended it knows.
+            ended.or(Ok(()))
+        }
+        None => ended,
+    }
+}
+
+fn refusal(why: &str) -> String {
+    format!("Cannot perform start session: {why}\n")
+}
+
+/// What AWS's client says at the end of a session.
+fn farewell(id: &str, output: &str) -> String {
+    match output {
+        "" => format!("\n\nExiting session with sessionId: {id}.\n\n"),
+        output => format!("\n\nSessionId: {id} : {output}\n\n"),
+    }
+}
+
+/// Says it on stdout; gives the status of what comes of that.
+async fn say(text: &str) -> u8 {
+    match print(text.to_owned()).await {
+        Ok(()) => ExitStatus::Ended as u8,
+        Err(error) => {
+            tell(&format!("{error}; {}", error.hint));
+            error.status as u8
+        }
+    }
+}
+
+/// Says it on stdout at once. A stdout that takes nothing ends no forward.
+fn write(text: &str) {
+    if let Err(cause) = write_all(text.as_bytes()) {
+        tracing::info!(%cause, "stdout is closed");
+    }
+}

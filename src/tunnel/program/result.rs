@@ -1,0 +1,93 @@
+//! The result of a program: its exit status, or the error that ended its session.
+
+use ssm_aws::Aws;
+use ssm_session::{Channel, Closed, Kind};
+
+use crate::diagnostics::{Error, ExitStatus, session as words, tell};
+use crate::tunnel::outcome::{Outcome, Settings, Wanted, status_of_signal};
+
+/// The status of a command that a signal has ended, of which nobody knows more.
+const KILLED: u8 = 255;
+
+/// The facts by which the end of a program is judged.
+pub(super) struct Seen {
+    pub(super) wanted: Wanted,
+    /// The kind of the session, once it had begun.
+    pub(super) kind: Option<Kind>,
+    /// The command's, once it has come; -1 after a signal.
+    pub(super) exit_status: Option<i32>,
+    /// The signal that was passed on to the program.
+    pub(super) interrupted: Option<&'static str>,
+}
+
+impl Seen {
+    /// Whether the process ends with the status of a command. AWS's own client may have asked for one without.
+    fn is_command(&self) -> bool {
+        match self.wanted {
+            Wanted::Command => true,
+            Wanted::AsPlugin { .. } => self.kind == Some(Kind::Command) && self.exit_status.is_some(),
+            Wanted::Shell | Wanted::CommandOnTerminal => false,
+        }
+    }
+}
+
+/// How the session has ended.
+pub(super) struct Ended {
+    /// Whether the service knows.
+    over: bool,
+    why: Option<Error>,
+}
+
+impl Ended {
+    /// Why nothing more comes from the session.
+    pub(super) fn of(why: Closed, seen: &Seen, aws: &Aws, settings: &Settings) -> Self {
+        let over = why.is_over();
+        let why = match why {
+            Closed::ByService { output } => closed_by_service(&output, seen),
+            // The exit status comes behind all output: nothing but the end was missed.
+            Closed::WhileAway if seen.exit_status.is_some() => None,
+            why => Some(settings.closed(&why, aws)),
+        };
+        Self { over, why }
+    }
+
+    /// The outcome of the run, once all output is written.
+    pub(super) fn outcome(self, seen: &Seen, channel: &Channel) -> Outcome {
+        let result = match (self.why, seen.interrupted) {
+            (Some(error), _) => Err(error),
+            (None, Some(signal)) if seen.is_command() => Ok(status_of_signal(signal)),
+            _ if channel.lacks_messages() => Err(words::output_missing()),
+            _ if seen.is_command() || (seen.exit_status.is_some() && !seen.wanted.is_as_plugin()) => {
+                exit_status(seen, channel.may_have_lost_output())
+            }
+            _ => Ok(0),
+        };
+        Outcome { over: self.over, result }
+    }
+}
+
+fn closed_by_service(output: &str, seen: &Seen) -> Option<Error> {
+    tracing::info!("the service has closed the session");
+    if seen.interrupted.is_some() {
+        tell(output);
+        return None;
+    }
+    match seen.kind {
+        None => Some(words::closed_early(output)),
+        Some(_) => words::closed_program(output).err(),
+    }
+}
+
+/// The command's exit status becomes ours, whichever document has started it.
+fn exit_status(seen: &Seen, may_have_lost_output: bool) -> Result<u8, Error> {
+    let status = seen.exit_status.map(|status| u8::try_from(status).unwrap_or(KILLED));
+    match status {
+        Some(status) if may_have_lost_output => Err(words::output_lost(status)),
+        Some(status) => Ok(status),
+        None => Err(Error::new(
+            ExitStatus::Broken,
+            "the session ended, and the agent gave no exit status of the command",
+            "look at what the command has done, and at the agent's log on the target: amazon-ssm-agent.log",
+        )),
+    }
+}

@@ -13,11 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{FOUR, Way, copies, ports};
 
-/// A bench whose node has a home of its own for the joiner, and ports that are this machine's.
+/// A bench whose node has ports that are this machine's.
 struct Node {
     bench: Bench,
-    /// The home of the user on the node.
-    home: PathBuf,
     /// The folder of the programs that are copied there.
     programs: PathBuf,
 }
@@ -26,23 +24,14 @@ impl Node {
     fn open() -> Self {
         let standin = Options { own_ports: true, ..Options::default() };
         let bench = Bench::with(Setup { proxy_command: FOUR, standin, ..Setup::default() });
-        let [home, programs] = ["node", "programs"].map(|name| bench.folder().join(name));
-        fs::create_dir(&home).unwrap();
+        let programs = bench.folder().join("programs");
         fs::create_dir(&programs).unwrap();
         let program = programs.join(format!("ssm-proxy-join-{}", std::env::consts::ARCH));
         fs::copy(joiner_program(), program).unwrap();
-        let node = Self { bench, home, programs };
-        node.set_env(&format!("HOME=\"{}\" PATH=", node.home.display()));
+        let node = Self { bench, programs };
         let port = node.bench.sshd().address().port();
         node.configure(&format!("Host i-*\n  Port {port}\n"));
         node
-    }
-
-    /// Changes what sshd sets for whoever logs in.
-    fn set_env(&self, path: &str) {
-        let file = self.bench.folder().join("sshd/sshd_config");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(file, text.replacen("PATH=", path, 1)).unwrap();
     }
 
     /// Adds to the user's configuration of ssh.
@@ -69,7 +58,7 @@ impl Node {
 
     /// The joiner's program on the node.
     fn program(&self) -> PathBuf {
-        self.home.join(concat!(".cache/ssm-proxy/ssm-proxy-join-", env!("CARGO_PKG_VERSION")))
+        self.bench.sshd().home().join(concat!(".cache/ssm-proxy/ssm-proxy-join-", env!("CARGO_PKG_VERSION")))
     }
 
     /// What is remembered of the node.
@@ -237,8 +226,9 @@ fn a_node_without_a_joiner_for_its_processor_is_named() {
     fs::create_dir(&bin).unwrap();
     fs::write(bin.join("uname"), "#!/bin/sh\n[ \"$1\" = -m ] && echo riscv64 || echo Linux\n").unwrap();
     fs::set_permissions(bin.join("uname"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = std::env::var("PATH").unwrap();
-    node.set_env(&format!("PATH=\"{}:{path}\" WAS=", bin.display()));
+    let file = node.bench.folder().join("sshd/sshd_config");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replacen("PATH=\"", &format!("PATH=\"{}:", bin.display()), 1)).unwrap();
     let done = node.setup(&[]).run().code(69);
     let said = format!("ssm-proxy: {HOST}: there is no joiner for the node, which is Linux on riscv64\n  hint: ");
     assert!(done.stderr.contains(&said), "{done}");

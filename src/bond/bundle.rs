@@ -318,6 +318,7 @@ impl<'a> Bundle<'a> {
             Some(Ok(session)) => {
                 let id = self.key.next_link();
                 self.members.push(Member::joining(id, session, now));
+                self.growth.started();
             }
             Some(Err(error)) => {
                 tracing::info!("no other session for the connection: {error}");
@@ -366,7 +367,7 @@ impl<'a> Bundle<'a> {
         match self.growth.step(now, self.links(), stats.bytes_sent, stats.bytes_received) {
             Step::Keep => {}
             Step::Add => self.add(),
-            Step::DropLast => self.retire(now, 1),
+            Step::DropLast(count) => self.retire(now, count),
             Step::DropAllButOne => self.retire(now, usize::MAX),
         }
     }

@@ -1,24 +1,26 @@
 //! Growth: when a bond gets another session, and when it gives some up.
 //!
-//! Times and byte counts only. A session carries so much and no more, whatever is behind it; whether another one brings
-//! anything is seen by what passes once it is there.
+//! Times and byte counts only. A session carries so much and no more, whatever is behind it; whether more of them bring
+//! anything is seen by what passes once they are there. They are asked for one after the other, in rounds: as many as there
+//! are already while each round pays, so that it is at eight after three; a single one after a round that did not.
 
 use std::time::{Duration, Instant};
 
-/// How often the rates are looked at.
+/// How often the rates are looked at, and how far apart sessions are asked for at the least: an account may start only a few
+/// a second.
 const BEAT: Duration = Duration::from_millis(100);
-/// How long bulk has to keep the sessions at their ceiling before the first is added.
+/// How long bulk has to keep the sessions at their ceiling before the first round.
 const BUSY: Duration = Duration::from_secs(1);
 /// Bytes a second and session that count as its ceiling. The service's is 820 kB down and 900 kB up; small messages, and
 /// acknowledgements of what comes the other way, leave less.
 const CEILING: f64 = 500_000.0;
-/// How long an added session is watched before it counts, whatever it brings: what was under way has to pass first.
+/// How long a round is watched before it counts, whatever it brings: what was under way has to pass first.
 const SETTLES: Duration = Duration::from_millis(300);
-/// How long an added session has to show what it brings.
+/// How long a round has to show what it brings.
 const TRIAL: Duration = Duration::from_millis(1500);
-/// The part of what each session carried before that another one has to bring, to be worth it.
+/// The part of what each session carried before that each of a round has to bring, to be worth it.
 const WORTH: f64 = 0.4;
-/// After a session that brought nothing: until another is tried.
+/// After a single session that brought nothing: until another is tried.
 const IN_VAIN: Duration = Duration::from_secs(30);
 /// After a session that could not be had, for a quota, for throttling, for a port that is closed.
 const QUIET: Duration = Duration::from_secs(60);
@@ -32,10 +34,11 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(super) enum Step {
     /// Nothing.
     Keep,
-    /// One more is to be started. One of [`Growth::added`] and [`Growth::failed`] has to follow.
+    /// One more is to be started. [`Growth::started`] has to follow, and then [`Growth::added`]; or [`Growth::failed`] at
+    /// either place.
     Add,
-    /// The one that was added last is to be given up: it brings nothing.
-    DropLast,
+    /// So many of those that were added last are to be given up: they bring nothing.
+    DropLast(usize),
     /// All but one are to be given up.
     DropAllButOne,
 }
@@ -45,10 +48,41 @@ pub(super) enum Step {
 enum State {
     /// Nothing is tried.
     Steady,
-    /// Another session is being started.
-    Starting,
-    /// An added session shows what it brings, compared with the rate before it.
-    Trying { since: Instant, before: f64 },
+    /// Others are being started.
+    Starting(Round),
+    /// Added sessions show what they bring, compared with the rate before them.
+    Trying { since: Instant, before: f64, count: usize },
+}
+
+/// Sessions that are tried together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Round {
+    /// The rate when the first of it was added.
+    before: f64,
+    /// The sessions of that time are not all there any more, so that nothing can be compared.
+    is_void: bool,
+    /// How many are to be asked for.
+    left: usize,
+    /// Whether one is being asked for.
+    is_asking: bool,
+    /// How many were asked for and do not carry bytes yet.
+    coming: usize,
+    /// How many carry bytes.
+    count: usize,
+}
+
+impl Round {
+    /// What it is if nothing more of it is waited for.
+    fn next(self, now: Instant) -> State {
+        let Self { before, is_void, left, coming, count, .. } = self;
+        if left + coming > 0 {
+            State::Starting(self)
+        } else if count > 0 && !is_void {
+            State::Trying { since: now, before, count }
+        } else {
+            State::Steady
+        }
+    }
 }
 
 /// The growth of one bond.
@@ -65,6 +99,8 @@ pub(super) struct Growth {
     bulk: Instant,
     /// Until when nothing is added.
     rests_until: Option<Instant>,
+    /// A round did not pay: the next has one session.
+    is_careful: bool,
 }
 
 impl Growth {
@@ -79,6 +115,7 @@ impl Growth {
             busy_since: None,
             bulk: now,
             rests_until: None,
+            is_careful: false,
         }
     }
 
@@ -87,6 +124,7 @@ impl Growth {
         let beat = self.beat + BEAT;
         match self.state {
             State::Trying { .. } => Some(beat),
+            State::Starting(round) if round.left > 0 && !round.is_asking => Some(beat),
             _ if sessions > 1 => Some(beat.max(self.bulk + IDLE)),
             _ => None,
         }
@@ -106,9 +144,12 @@ impl Growth {
         let is_busy = self.rate() >= CEILING * sessions as f64 && elapsed < BUSY;
         self.busy_since = is_busy.then_some(self.busy_since.unwrap_or(now));
         match self.state {
-            State::Starting => Step::Keep,
-            State::Trying { since, before } => self.judge(now, sessions, since, before),
-            State::Steady if sessions > 1 && now.saturating_duration_since(self.bulk) >= IDLE => Step::DropAllButOne,
+            State::Starting(round) => self.ask(round),
+            State::Trying { since, before, count } => self.judge(now, sessions, since, before, count),
+            State::Steady if sessions > 1 && now.saturating_duration_since(self.bulk) >= IDLE => {
+                self.is_careful = false;
+                Step::DropAllButOne
+            }
             State::Steady => self.may_add(now, sessions),
         }
     }
@@ -120,54 +161,92 @@ impl Growth {
 
     fn may_add(&mut self, now: Instant, sessions: usize) -> Step {
         let is_busy = self.busy_since.is_some_and(|since| now.saturating_duration_since(since) >= BUSY);
+        if is_busy { self.begin(now, sessions) } else { Step::Keep }
+    }
+
+    /// Begins a round, if there may be more sessions.
+    fn begin(&mut self, now: Instant, sessions: usize) -> Step {
         let rests = self.rests_until.is_some_and(|until| now < until);
-        if !is_busy || rests || sessions >= self.most {
+        let most = if self.is_careful { 1 } else { sessions };
+        let left = self.most.saturating_sub(sessions).min(most);
+        if rests || left == 0 {
             return Step::Keep;
         }
-        self.add()
+        self.ask(Round { before: 0.0, is_void: false, left, is_asking: false, coming: 0, count: 0 })
     }
 
-    fn add(&mut self) -> Step {
-        self.state = State::Starting;
-        Step::Add
+    /// Asks for the next session of this round, if the last one that was asked for has been started.
+    fn ask(&mut self, mut round: Round) -> Step {
+        let may_ask = round.left > 0 && !round.is_asking;
+        if may_ask {
+            round.left -= 1;
+            round.coming += 1;
+            round.is_asking = true;
+        }
+        self.state = State::Starting(round);
+        if may_ask { Step::Add } else { Step::Keep }
     }
 
-    /// Whether the session that was added at `since` is worth it.
-    fn judge(&mut self, now: Instant, sessions: usize, since: Instant, before: f64) -> Step {
+    /// Whether the `count` sessions that were added last, at `since`, are worth it.
+    fn judge(&mut self, now: Instant, sessions: usize, since: Instant, before: f64, count: usize) -> Step {
         let age = now.saturating_duration_since(since);
-        let each = before / sessions.saturating_sub(1).max(1) as f64;
-        if age >= SETTLES && self.rate() >= before + WORTH * each {
+        let each = before / sessions.saturating_sub(count).max(1) as f64;
+        if age >= SETTLES && self.rate() >= before + WORTH * each * count as f64 {
             self.state = State::Steady;
             // It goes on as fast as it has begun, without another second of proof.
-            return if sessions < self.most { self.add() } else { Step::Keep };
+            return self.begin(now, sessions);
         }
         if age < TRIAL {
             return Step::Keep;
         }
         self.state = State::Steady;
         if self.rate() < before / 2.0 {
-            // The bulk is over, which says nothing of the session.
+            // The bulk is over, which says nothing of the sessions.
             return Step::Keep;
         }
-        self.rests_until = Some(now + IN_VAIN);
-        Step::DropLast
+        self.is_careful = true;
+        if count == 1 {
+            self.rests_until = Some(now + IN_VAIN);
+        }
+        self.busy_since = None;
+        Step::DropLast(count)
     }
 
-    /// The session that was asked for carries bytes.
+    /// The session that was asked for is started.
+    pub(super) fn started(&mut self) {
+        if let State::Starting(round) = &mut self.state {
+            round.is_asking = false;
+        }
+    }
+
+    /// A session that was started carries bytes.
     pub(super) fn added(&mut self, now: Instant) {
-        self.state = State::Trying { since: now, before: self.rate() };
+        if let State::Starting(mut round) = self.state {
+            if round.count == 0 {
+                round.before = self.rate();
+            }
+            round.coming = round.coming.saturating_sub(1);
+            round.count += 1;
+            self.state = round.next(now);
+        }
     }
 
-    /// The session that was asked for cannot be had.
+    /// A session that was asked for cannot be had, so that none is asked for now.
     pub(super) fn failed(&mut self, now: Instant) {
-        self.state = State::Steady;
         self.rests_until = Some(now + QUIET);
+        if let State::Starting(mut round) = self.state {
+            round.coming = round.coming.saturating_sub(1);
+            (round.left, round.is_asking) = (0, false);
+            self.state = round.next(now);
+        }
     }
 
     /// A session has ended by itself: what was measured was with it.
     pub(super) fn lost(&mut self) {
-        if matches!(self.state, State::Trying { .. }) {
-            self.state = State::Steady;
+        match &mut self.state {
+            State::Steady => {}
+            State::Starting(round) => round.is_void = true,
+            State::Trying { .. } => self.state = State::Steady,
         }
         self.busy_since = None;
     }
@@ -199,6 +278,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     const SESSION: f64 = 820_000.0;
@@ -215,9 +296,15 @@ mod tests {
         wanted: f64,
         /// Bytes a second that the way carries, however many sessions there are.
         limit: f64,
-        /// How long a session takes to start; none can be had without.
-        starts_in: Option<Duration>,
-        starting: Option<Instant>,
+        /// How long the call for a session takes, and the session after that until it carries bytes.
+        takes: [Duration; 2],
+        /// What becomes of the next calls: whether a session comes of them. Of those after that one comes.
+        calls: VecDeque<bool>,
+        /// When the call that is under way ends.
+        asking: Option<Instant>,
+        /// When those that are started will carry bytes.
+        coming: VecDeque<Instant>,
+        asked: Vec<Duration>,
         added: Vec<Duration>,
         dropped: Vec<Duration>,
     }
@@ -234,8 +321,11 @@ mod tests {
                 received: 0.0,
                 wanted: f64::MAX,
                 limit: f64::MAX,
-                starts_in: Some(Duration::from_millis(400)),
-                starting: None,
+                takes: [100, 300].map(Duration::from_millis),
+                calls: VecDeque::new(),
+                asking: None,
+                coming: VecDeque::new(),
+                asked: Vec::new(),
                 added: Vec::new(),
                 dropped: Vec::new(),
             }
@@ -248,8 +338,16 @@ mod tests {
                 self.now += TICK;
                 let rate = (SESSION * self.sessions as f64).min(self.wanted).min(self.limit);
                 self.received += rate * TICK.as_secs_f64();
-                if self.starting.is_some_and(|at| at <= self.now) {
-                    self.starting = None;
+                if self.asking.take_if(|at| *at <= self.now).is_some() {
+                    if self.calls.pop_front() == Some(false) {
+                        self.growth.failed(self.now);
+                    } else {
+                        self.growth.started();
+                        self.coming.push_back(self.now + self.takes[1]);
+                    }
+                }
+                if self.coming.front().is_some_and(|at| *at <= self.now) {
+                    self.coming.pop_front();
                     self.sessions += 1;
                     self.added.push(self.now - self.start);
                     self.growth.added(self.now);
@@ -264,35 +362,72 @@ mod tests {
 
         fn step(&mut self) {
             match self.growth.step(self.now, self.sessions, 0, self.received as u64) {
-                Step::Keep => return,
-                Step::Add => match self.starts_in {
-                    Some(time) => self.starting = Some(self.now + time),
-                    None => {
-                        self.added.push(self.now - self.start);
-                        self.growth.failed(self.now);
-                    }
-                },
-                Step::DropLast => self.sessions -= 1,
-                Step::DropAllButOne => self.sessions = 1,
+                Step::Keep => {}
+                Step::Add => {
+                    assert_eq!(self.asking, None, "one after the other");
+                    self.asking = Some(self.now + self.takes[0]);
+                    self.asked.push(self.now - self.start);
+                }
+                Step::DropLast(count) => {
+                    self.sessions -= count;
+                    self.dropped.push(self.now - self.start);
+                }
+                Step::DropAllButOne => {
+                    self.sessions = 1;
+                    self.dropped.push(self.now - self.start);
+                }
             }
-            if self.starting.is_none() && self.starts_in.is_some() {
-                self.dropped.push(self.now - self.start);
-            }
-            assert!(self.sessions <= self.most);
+            assert!((1..=self.most).contains(&(self.sessions + self.coming.len())));
         }
     }
 
     #[test]
-    fn bulk_gets_one_after_the_other_up_to_the_most() {
+    fn bulk_gets_as_many_again_in_each_round_up_to_the_most() {
         let mut world = World::new(8);
         world.run(0.9);
-        assert_eq!(world.starting, None, "not before a second");
+        assert_eq!(world.asked.len(), 0, "not before a second");
         world.run(9.1);
         assert_eq!((world.sessions, world.added.len()), (8, 7));
         let last = world.added[6];
-        assert!(last < Duration::from_secs(9), "{last:?}");
+        assert!(last < Duration::from_secs(4), "{last:?}");
+        assert!(world.asked.windows(2).all(|two| two[1] - two[0] >= BEAT), "{:?}", world.asked);
         world.run(600.0);
         assert_eq!((world.sessions, world.added.len(), world.dropped.len()), (8, 7, 0));
+        let mut world = World::new(6);
+        world.run(10.0);
+        assert_eq!((world.sessions, world.added.len()), (6, 5));
+    }
+
+    #[test]
+    fn a_round_that_brings_too_little_is_given_up_and_single_ones_are_tried() {
+        let mut world = World::new(8);
+        world.limit = 5.1 * SESSION;
+        world.run(5.0);
+        assert_eq!((world.added.len(), world.sessions), (7, 4), "four more bring one");
+        world.run(5.0);
+        assert_eq!(
+            (world.added.len(), world.dropped.len(), world.sessions),
+            (9, 2, 5),
+            "one brings one, another nothing"
+        );
+        world.run(20.0);
+        assert_eq!(world.added.len(), 9);
+        world.wanted = 0.0;
+        world.run(61.0);
+        world.wanted = f64::MAX;
+        world.run(4.0);
+        assert_eq!(world.added.len(), 9 + 7, "after idleness it goes in large steps again");
+    }
+
+    #[test]
+    fn what_a_round_gets_of_what_it_asked_for_is_tried() {
+        let mut world = World::new(8);
+        // The third of the round of four cannot be had: the fourth is not asked for.
+        world.calls = [true, true, true, true, true, false].into();
+        world.run(10.0);
+        assert_eq!((world.asked.len(), world.sessions, world.dropped.len()), (6, 6, 0));
+        world.run(58.0);
+        assert_eq!((world.asked.len(), world.sessions), (8, 8), "a minute later");
     }
 
     #[test]
@@ -358,12 +493,11 @@ mod tests {
     #[test]
     fn after_a_refusal_it_is_quiet_for_a_minute() {
         let mut world = World::new(8);
-        world.starts_in = None;
+        world.calls = [false, false].into();
         world.run(60.0);
-        assert_eq!(world.added.len(), 1);
+        assert_eq!(world.asked.len(), 1);
         world.run(60.0);
-        assert_eq!(world.added.len(), 2);
-        world.starts_in = Some(Duration::from_millis(400));
+        assert_eq!(world.asked.len(), 2);
         world.run(60.0);
         assert_eq!(world.sessions, 8);
     }
@@ -376,7 +510,7 @@ mod tests {
         world.sessions = 1;
         world.growth.lost();
         world.run(0.9);
-        assert_eq!((world.sessions, world.starting), (1, None), "a second of bulk first");
+        assert_eq!((world.sessions, world.asked.len()), (1, 1), "a second of bulk first");
         world.run(8.0);
         assert_eq!(world.sessions, 4);
     }

@@ -134,9 +134,9 @@ pub(super) struct Flags {
         value_parser = clap::value_parser!(u8).range(1..=16),
         conflicts_with_all = ["shell", "exec"], hide_short_help = true,
         long_help = "Carry one SSH connection, or each connection of -L, over up to N sessions, 1 to 16, N times as fast as \
-            over one; without a number, 4. It begins with one; when bulk has kept that busy for a second, others are added one \
-            by one for as long as each brings something, and after a minute without bulk all but one are ended. The node \
-            needs a small program that puts them together, the joiner (ssm-proxy-join), for -L one that has a secret of \
+            over one; without a number, 4. It begins with one; when bulk has kept that busy for a second, others are added, to \
+            twice as many in each round, for as long as they bring something, and after a minute without bulk all but one \
+            are ended. The node needs a small program that puts them together, the joiner (ssm-proxy-join), for -L one that has a secret of \
             yours; without it the connection is as without this option. Each session is one of AWS-StartSSHSession, and \
             shows in the audit log."
     )]

@@ -83,6 +83,13 @@ fn a_session_over_repeated_closes() {
         session.traffic.messages_to_client,
         session.traffic.peak_per_second
     );
+    stays_small(&memory);
+    assert!(session.resumes >= u64::from(minutes) - 1, "the connection was closed {} times only", session.resumes);
+    bench.finish();
+}
+
+/// Says how large the program was, looked at once a second, and fails if it grew.
+fn stays_small(memory: &[Memory]) {
     if let (Some(first), Some(settled), Some(last)) = (memory.first(), memory.get(59), memory.last()) {
         eprintln!(
             "resident memory: {} kB at the start, {} kB after a minute, {} kB at the end, {} kB at most",
@@ -96,6 +103,4 @@ fn a_session_over_repeated_closes() {
             assert!(last.peak < PEAK, "ssm-proxy's memory: {last:?}");
         }
     }
-    assert!(session.resumes >= u64::from(minutes) - 1, "the connection was closed {} times only", session.resumes);
-    bench.finish();
 }

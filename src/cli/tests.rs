@@ -85,6 +85,7 @@ fn many_ways_to_say_the_same() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_option_arrives() {
     let invocation = parse(&[
         "--document-name",
@@ -178,6 +179,7 @@ fn verbosity_counts() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refuses_with_status_2() {
     let long = "x".repeat(257);
     let long_reason = format!(r#"{{"Reason":"{long}"}}"#);

@@ -179,24 +179,6 @@ impl Refusal {
     }
 }
 
-/// What a client and its joiner both know. Overwritten when it is dropped, and never shown.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<[u8; 32]>);
-
-impl Secret {
-    /// A secret of these 256 random bits. The caller overwrites its own copy.
-    #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 /// The key of a bond, which opens further links. Overwritten when it is dropped, and never shown.
 #[derive(Clone)]
 pub struct BondKey(Zeroizing<[u8; 32]>);

@@ -44,11 +44,10 @@ impl Flags {
         Ok(Invocation { action, overrides, verbosity, log_file, color, ends_options })
     }
 
-    fn into_action(mut self, overrides: &mut Overrides, line: Line<'_>) -> Result<Action, Refusal> {
-        let Line { command, matches, words, ssh, started_by, .. } = line;
+    fn into_action(mut self, overrides: &mut Overrides, mut line: Line<'_>) -> Result<Action, Refusal> {
         if self.bond_setup {
-            let setup = ssh_words::read(self.host.take(), ssh.unwrap_or_default(), self.if_needed);
-            let setup = setup.map_err(|why| command.error(ErrorKind::ValueValidation, why))?;
+            let setup = ssh_words::read(self.host.take(), line.ssh.take().unwrap_or_default(), self.if_needed);
+            let setup = setup.map_err(|why| line.command.error(ErrorKind::ValueValidation, why))?;
             return Ok(Action::BondSetup(setup));
         }
         if let Some(folder) = self.install_plugin.take() {
@@ -57,29 +56,34 @@ impl Flags {
         // clap asks for no option that could not stand beside HOST.
         if self.force {
             let message = "--force is of use with --install-plugin alone";
-            return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
+            return Err(line.command.error(ErrorKind::MissingRequiredArgument, message).into());
         }
+        if self.report.is_some() && !self.check {
+            let message = "--report is what --check writes: ssm-proxy --check --report HOST";
+            return Err(line.command.error(ErrorKind::MissingRequiredArgument, message).into());
+        }
+        let entry = match self.print_ssh_config {
+            Some(_) => Some(self.entry(line.command, line.matches)?),
+            None => None,
+        };
+        match (entry, self.generate_cli_skeleton) {
+            (entry, _) if self.list => Ok(Action::List(self.into_listing(entry, line.command)?)),
+            (Some(entry), _) => Ok(Action::SshConfig(self.into_hosts(line.command)?, entry)),
+            (None, Some(skeleton)) if skeleton == Skeleton::Input || !self.names_target() => {
+                Ok(Action::Skeleton(skeleton))
+            }
+            (None, _) => self.into_session(overrides, line),
+        }
+    }
+
+    /// An action that begins with a session.
+    fn into_session(mut self, overrides: &mut Overrides, line: Line<'_>) -> Result<Action, Refusal> {
+        let Line { command, matches, words, started_by, .. } = line;
         let report = self.report.take().map(|file| match file.as_deref() {
             None => ReportPlace::Folder,
             Some("-") => ReportPlace::Stdout,
             Some(file) => ReportPlace::File(file.into()),
         });
-        if report.is_some() && !self.check {
-            let message = "--report is what --check writes: ssm-proxy --check --report HOST";
-            return Err(command.error(ErrorKind::MissingRequiredArgument, message).into());
-        }
-        let entry = match self.print_ssh_config {
-            Some(_) => Some(self.entry(command, matches)?),
-            None => None,
-        };
-        match (entry, self.generate_cli_skeleton) {
-            (entry, _) if self.list => return Ok(Action::List(self.into_listing(entry, command)?)),
-            (Some(entry), _) => return Ok(Action::SshConfig(self.into_hosts(command)?, entry)),
-            (None, Some(skeleton)) if skeleton == Skeleton::Input || !self.names_target() => {
-                return Ok(Action::Skeleton(skeleton));
-            }
-            (None, _) => {}
-        }
         let entry = if self.check { self.entry(command, matches).ok() } else { None };
         let (skeleton, is_check) = (self.generate_cli_skeleton, self.check);
         let input = self.input(command)?;

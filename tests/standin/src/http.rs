@@ -132,15 +132,20 @@ async fn upgrade(
             hub.tell(&id, Command::Attach(Box::new(Socket::new(upgraded, tcp).await)));
         }
     });
+    Ok(switching(&key))
+}
+
+/// The answer to an upgrade that is accepted, with this key.
+fn switching(key: &str) -> Response<Full<Bytes>> {
     let mut response = plain(StatusCode::SWITCHING_PROTOCOLS, "", "");
     let out = response.headers_mut();
     out.remove(header::CONTENT_TYPE);
     out.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
     out.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-    if let Ok(key) = header::HeaderValue::from_str(&key) {
+    if let Ok(key) = header::HeaderValue::from_str(key) {
         out.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     }
-    Ok(response)
+    response
 }
 
 /// How the upgrade is refused.

@@ -34,6 +34,21 @@ struct Client {
 }
 
 impl Client {
+    fn new(upload: Bytes, download_size: usize, rng: fastrand::Rng) -> Self {
+        Self {
+            rng,
+            unacknowledged: BTreeMap::new(),
+            next: 0,
+            expected: 0,
+            early: BTreeMap::new(),
+            out: Vec::new(),
+            upload,
+            downloaded: Vec::new(),
+            download_size,
+            terminated: false,
+        }
+    }
+
     fn id(&mut self) -> Uuid {
         Uuid::from_u128(self.rng.u128(..))
     }
@@ -113,18 +128,7 @@ fn world(seed: u64, network: &LinkConfig) -> Duration {
     let mut agent = Agent::new(now, 1, AgentConfig::default(), rng.fork());
     let mut inspector = Inspector::new(InspectorConfig::default());
     let (mut up, mut down) = (Link::new(network.clone(), rng.fork()), Link::new(network.clone(), rng.fork()));
-    let mut client = Client {
-        rng: rng.fork(),
-        unacknowledged: BTreeMap::new(),
-        next: 0,
-        expected: 0,
-        early: BTreeMap::new(),
-        out: Vec::new(),
-        upload: upload.clone(),
-        downloaded: Vec::new(),
-        download_size: download.len(),
-        terminated: false,
-    };
+    let mut client = Client::new(upload.clone(), download.len(), rng.fork());
     let (mut written, mut unread) = (Vec::new(), download.as_slice());
     loop {
         agent.handle_timeout(now);

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use ssm_bond::opening::Secret;
 use ssm_session::{Closed, Event, Session};
 use tokio::time::sleep_until;
 
-use super::known::Secret;
 use super::limits;
 use super::link::{Opened, Said, greeting};
 

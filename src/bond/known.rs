@@ -4,12 +4,13 @@
 //! written costs a session more at the start, never a connection: failures are logged and forgotten.
 
 use std::{
-    fmt, io,
+    io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
 use ssm_aws::Aws;
+use ssm_bond::opening::Secret;
 use ssm_net::files;
 use zeroize::Zeroizing;
 
@@ -35,53 +36,6 @@ pub struct Joiner {
     pub secret: Option<Secret>,
     /// Its version, if it was told.
     pub version: Option<String>,
-}
-
-/// A joiner's secret.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Secret(Zeroizing<[u8; Secret::BYTES]>);
-
-impl Secret {
-    /// Its length in bytes.
-    pub const BYTES: usize = 32;
-
-    /// The secret with these bytes.
-    pub fn of(bytes: [u8; Self::BYTES]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// Its bytes, for the proof alone.
-    pub fn expose(&self) -> &[u8; Self::BYTES] {
-        &self.0
-    }
-
-    /// The secret in hexadecimal digits, as a joiner takes it and as the file has it.
-    pub fn to_hex(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(2 * Self::BYTES));
-        for byte in self.0.iter() {
-            for digit in [byte >> 4, byte & 0xf] {
-                text.extend(char::from_digit(digit.into(), 16));
-            }
-        }
-        text
-    }
-
-    /// The secret that [`to_hex`](Self::to_hex) has written.
-    fn of_hex(text: &str) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; Self::BYTES]);
-        let mut digits = text.chars().map(|digit| digit.to_digit(16));
-        for byte in bytes.iter_mut() {
-            let (high, low) = (digits.next()??, digits.next()??);
-            *byte = u8::try_from(high << 4 | low).ok()?;
-        }
-        digits.next().is_none().then_some(Self(bytes))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// What is known of a node.
@@ -162,7 +116,7 @@ impl KnownJoiners {
         };
         let JoinerRecord { first_port, join_port, secret, version } = joiner;
         let secret = match secret {
-            Some(text) => Some(Secret::of_hex(&text)?),
+            Some(text) => Some(Secret::of_hex(text.as_bytes())?),
             None => None,
         };
         let has_ports = first_port != 0 && join_port != 0;
@@ -213,7 +167,7 @@ mod tests {
         let (known, key) = known(&folder);
         let now = UNIX_EPOCH + Duration::from_secs(1_795_435_200);
         assert_eq!(known.get(&key, now), None);
-        for secret in [None, Some(Secret::of(std::array::from_fn(|at| 7 * at as u8)))] {
+        for secret in [None, Some(Secret::new(std::array::from_fn(|at| 7 * at as u8)))] {
             let joiner = joiner(secret);
             known.put(&key, Some(&joiner), now).unwrap();
             assert_eq!(known.get(&key, now + 48 * ABSENT), Some(Known::Joiner(joiner)));
@@ -237,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (known, key) = known(&folder);
         let now = SystemTime::now();
-        known.put(&key, Some(&joiner(Some(Secret::of([0xab; 32])))), now).unwrap();
+        known.put(&key, Some(&joiner(Some(Secret::new([0xab; 32])))), now).unwrap();
         let file = known.folder.file(&key).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains(&"ab".repeat(32)));
@@ -265,11 +219,6 @@ mod tests {
         known.put(&key, None, SystemTime::now()).unwrap();
         known.put(&Key::of(["x"]), None, SystemTime::now() + 2 * KEPT).unwrap();
         assert_eq!(fs::read_dir(known.folder.0.as_ref().unwrap()).unwrap().count(), 0, "both were written long before");
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        assert_eq!(format!("{:?}", joiner(Some(Secret::of([1; 32]))).secret), "Some(Secret)");
     }
 
     #[cfg(unix)]

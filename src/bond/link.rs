@@ -5,12 +5,12 @@
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use ssm_bond::opening::{self, BondKey, FirstLink, GREETING, Greeting, Port, Refusal};
+use ssm_bond::opening::{self, BondKey, FirstLink, GREETING, Greeting, Port, Refusal, Secret};
 use ssm_bond::{Bond, Config, Event, LinkId, Verdict, verdict};
 use ssm_session::Session;
 use zeroize::Zeroizing;
 
-use super::known::{Joiner, Secret};
+use super::known::Joiner;
 
 /// What a joiner has said in its greeting.
 #[derive(Debug)]
@@ -144,12 +144,10 @@ impl Opened {
         secret: Option<&Secret>,
         destination: &str,
     ) -> Result<Self, String> {
-        let secret = secret.map(|secret| opening::Secret::new(*secret.expose()));
         let bond_id = random()?;
         let first =
             FirstLink { bond_id, client_nonce: random()?, seed: random()?, destination: destination.to_owned() };
-        let (answer, key) =
-            opening::answer_first(&said.0, secret.as_ref(), &first).map_err(|error| error.to_string())?;
+        let (answer, key) = opening::answer_first(&said.0, secret, &first).map_err(|error| error.to_string())?;
         let key = Key { key, bond: bond_id, join_port: said.0.join_port, last: 0 };
         let unproven = Some(answer_by(session, said, answer)?);
         let now = Instant::now();

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ssm_aws::{ApiError, Aws, Session as Started, Sessions};
+use ssm_bond::opening::Secret;
 use ssm_session::{Accepts, Early, Options, Session};
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
@@ -13,7 +14,6 @@ use tokio::time::sleep_until;
 use super::attempt::{Attempt, Failed};
 use super::choice::{Beginning, Choice};
 use super::farewell::{Farewells, end};
-use super::known::Secret;
 use super::limits;
 use super::link::Opened;
 use crate::diagnostics::{Error, session as words};

@@ -11,6 +11,7 @@ mod ssh;
 use std::time::Duration;
 
 use ssm_aws::{Aws, Overrides, Sessions};
+use ssm_bond::opening::Secret;
 use tokio::time::timeout;
 
 use self::{configured::configured, node::start, ssh::is_within};
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     bond::{
         answers,
-        known::{Joiner, Known, KnownJoiners, Secret},
+        known::{Joiner, Known, KnownJoiners},
     },
     cli::{BondSetup, Connection},
     diagnostics::{Error, ExitStatus, tell},
@@ -125,7 +126,7 @@ async fn set_up(Found { aws, connection, id, known }: &Found, setup: &BondSetup)
         let message = format!("the system gives no random numbers: {cause}");
         Error::new(ExitStatus::Broken, message, "run it again")
     })?;
-    let joiner = start(setup, connection.port, Secret::of(bytes)).await?;
+    let joiner = start(setup, connection.port, Secret::new(bytes)).await?;
     known.remember(aws, id, &joiner).map_err(|cause| {
         let message = format!("it cannot be remembered that the joiner runs: {cause}");
         Error::new(ExitStatus::Config, message, "look who may write to ~/.cache/ssm-proxy, and run it again")

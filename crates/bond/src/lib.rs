@@ -71,6 +71,7 @@ mod link;
 pub mod opening;
 mod outbox;
 mod receiving;
+mod secret;
 mod sending;
 mod timers;
 mod window;

@@ -52,6 +52,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
+pub use crate::secret::Secret;
+
 /// Bytes of a greeting.
 pub const GREETING: usize = PREFIX + 1 + 1 + 2 + NONCE;
 /// Bytes of an answer at most.
@@ -258,7 +260,7 @@ impl Greeting {
     /// The key of what is made with the secret.
     fn key<'a>(&self, secret: Option<&'a Secret>) -> Result<&'a [u8], OpeningError> {
         match (self.needs_secret, secret) {
-            (true, Some(secret)) => Ok(secret.0.as_slice()),
+            (true, Some(secret)) => Ok(secret.bytes()),
             (false, None) => Ok(&[]),
             (true, None) => Err(OpeningError::SecretNeeded),
             (false, Some(_)) => Err(OpeningError::SecretNotNeeded),

@@ -7,12 +7,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
+use ssm_bond::opening::Secret;
 use zeroize::Zeroizing;
 
 use crate::arguments::Arguments;
-
-/// Bytes of a secret.
-const SECRET: usize = 32;
 
 /// Starts the one in the background and prints what it says when it serves.
 ///
@@ -38,7 +36,7 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), String> {
         .spawn()
         .map_err(|error| format!("cannot start the one in the background: {error}"))?;
     if let Some(mut pipe) = child.stdin.take() {
-        drop(pipe.write_all(hex(&secret).as_bytes()));
+        drop(pipe.write_all(secret.to_hex().as_bytes()));
     }
     let mut said = String::new();
     if let Some(pipe) = child.stdout.take() {
@@ -55,7 +53,7 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), String> {
 ///
 /// # Errors
 /// In one line, which is said to the starter too.
-pub(crate) fn detach() -> Result<(TcpListener, TcpListener, Zeroizing<[u8; SECRET]>), String> {
+pub(crate) fn detach() -> Result<(TcpListener, TcpListener, Secret), String> {
     let served = serve();
     let said = match &served {
         Ok((_, _, _, ports)) => format!("listening {} {} {}\n", ports.0, ports.1, env!("CARGO_PKG_VERSION")),
@@ -67,7 +65,7 @@ pub(crate) fn detach() -> Result<(TcpListener, TcpListener, Zeroizing<[u8; SECRE
     Ok((first, join, secret))
 }
 
-type Served = (TcpListener, TcpListener, Zeroizing<[u8; SECRET]>, (u16, u16));
+type Served = (TcpListener, TcpListener, Secret, (u16, u16));
 
 fn serve() -> Result<Served, String> {
     let secret = read_secret()?;
@@ -87,54 +85,11 @@ fn serve() -> Result<Served, String> {
 }
 
 /// One line of 64 hex digits from stdin.
-fn read_secret() -> Result<Zeroizing<[u8; SECRET]>, String> {
+fn read_secret() -> Result<Secret, String> {
     // Room for the whole line at once, so that no copy is left where it has grown.
-    let mut line = Zeroizing::new(Vec::with_capacity(4 * SECRET));
-    let mut input = std::io::stdin().take(2 * SECRET as u64 + 1);
+    let mut line = Zeroizing::new(Vec::with_capacity(4 * Secret::BYTES));
+    let mut input = std::io::stdin().take(2 * Secret::BYTES as u64 + 1);
     input.read_to_end(&mut line).map_err(|error| format!("cannot read the secret from stdin: {error}"))?;
-    parse(line.strip_suffix(b"\n").unwrap_or(&line))
+    Secret::of_hex(line.strip_suffix(b"\n").unwrap_or(&line))
         .ok_or_else(|| "stdin is to have a secret of 64 hex digits".to_owned())
-}
-
-fn parse(digits: &[u8]) -> Option<Zeroizing<[u8; SECRET]>> {
-    let mut secret = Zeroizing::new([0; SECRET]);
-    if digits.len() != 2 * SECRET {
-        return None;
-    }
-    for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
-        let mut value = 0;
-        for digit in pair {
-            value = value * 16 + char::from(*digit).to_digit(16)?;
-        }
-        *byte = u8::try_from(value).ok()?;
-    }
-    Some(secret)
-}
-
-fn hex(secret: &[u8; SECRET]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(2 * SECRET + 1));
-    for byte in secret {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(digit), 16));
-        }
-    }
-    text.push('\n');
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_64_hex_digits() {
-        let text = "0123456789abcdefABCDEF0123456789000000000000000000000000000000ff";
-        assert_eq!(
-            parse(text.as_bytes()).map(|secret| hex(&secret).to_lowercase()),
-            Some(format!("{}\n", text.to_lowercase()))
-        );
-        for wrong in ["", "00", &text.replace('f', "g"), &format!("{text}0")] {
-            assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
-        }
-    }
 }

@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use arguments::{HELP, Mode};
 use log::line;
 use serve::{Service, serve};
-use ssm_bond::opening::Secret;
 
 fn main() -> ExitCode {
     match run() {
@@ -36,8 +35,7 @@ fn run() -> Result<(), String> {
         Mode::Background => background::start(&arguments),
         Mode::Detached => {
             let (first, join, secret) = background::detach()?;
-            let secret = Some(Secret::new(*secret));
-            serve(Service { first, join, secret, to: arguments.to, idle: arguments.idle })
+            serve(Service { first, join, secret: Some(secret), to: arguments.to, idle: arguments.idle })
         }
         Mode::Systemd => {
             let (first, join) = sockets::of_systemd()?;

@@ -5,6 +5,7 @@
 
 use std::process::ExitStatus as Status;
 
+use ssm_bond::opening::Secret;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take},
     process::{Child, ChildStdout},
@@ -15,7 +16,7 @@ use super::{
     ssh::spawn,
 };
 use crate::{
-    bond::known::{Joiner, Secret},
+    bond::known::Joiner,
     cli::BondSetup,
     diagnostics::{Error, ExitStatus},
 };
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_joiner_says_its_ports() {
-        let secret = || Secret::of([7; Secret::BYTES]);
+        let secret = || Secret::new([7; Secret::BYTES]);
         let read = joiner("40001 40002 0.1.0", secret());
         let expected =
             Joiner { first_port: 40_001, join_port: 40_002, secret: Some(secret()), version: Some("0.1.0".to_owned()) };

@@ -10,13 +10,11 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use crate::destination::HELD;
 use crate::log::line;
 
 /// Bytes read or written at once.
 pub(crate) const PIECE: usize = 16 << 10;
-/// Room for all that the kernel holds of what the destination has sent (see [`dial`](crate::destination::dial)). With less it
-/// is not read: a buffer that small, half read, opens its window to nobody, and the destination tries again each 200 ms.
-const LEAST_READ: usize = 2304;
 /// How long a bond without links is kept for its client to come back.
 pub(crate) const KEPT: Duration = Duration::from_secs(60);
 /// How long links stay after the end of both directions, for the last words to arrive.
@@ -298,7 +296,7 @@ impl Work {
 
     fn read_destination(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
         let room = self.bond.send_capacity().min(PIECE);
-        if self.is_read_out || self.is_reset || room < LEAST_READ {
+        if self.is_read_out || self.is_reset || room < HELD {
             return false;
         }
         let Some(into) = self.piece.get_mut(..room) else { return false };

@@ -10,17 +10,19 @@ use tokio::time::timeout;
 
 /// How long the destination may take to be connected to.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes that the kernel holds of what the destination has sent: less than it allows, so that it gives its least, 2304.
-///
-/// What waits in the destination's kernel a key's echo waits behind, and that kernel sizes its buffer by window and segment.
-/// Measured over loopback (Linux 6.18, two cores): bytes sent by an sshd that sends without end and not read here, with this
-/// side reading 0.8 MB/s, 1980 KiB as the kernel has it and 338 KiB with these two (at 13 MB/s 1861 and 255 KiB); those of a
-/// writer that fills its buffer, 2900 to 4090 and 61 KiB (at 13 MB/s 450 KiB). Of that writer the segment
-/// alone leaves 1505 KiB, the buffer alone more than 2900. 14 MB/s of an
-/// sshd still pass, no more; 16 sessions carry 13.3.
-const RECEIVE_BUFFER: usize = 1;
 /// Bytes of a segment on the way from the destination.
 const SEGMENT: u32 = 1200;
+/// What the kernel is told to set aside for what the destination has sent. It takes twice that: room for [`HELD`], with what
+/// it needs beside the bytes.
+///
+/// What waits in the destination's kernel a key's echo waits behind, and that kernel sizes its buffer by our window and
+/// segment. With the least that there is (2304 bytes) the window can fall below a segment for good: the kernel estimates what
+/// it needs beside the bytes by the segments that come, and behind a window of 446 bytes segments of 446 bytes came, one each
+/// 200 ms, for as long as it was watched. The smallest segments that it estimates by have 536 bytes, and they leave a window of
+/// more than a segment with this.
+const RECEIVE_BUFFER: usize = 3072;
+/// Bytes that the kernel holds at the most: two segments. They are read at once, so that the window opens at once.
+pub(crate) const HELD: usize = 2 * SEGMENT as usize;
 
 /// Connects to `host:port`.
 pub(crate) async fn dial(to: &str) -> io::Result<TcpStream> {

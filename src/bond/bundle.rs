@@ -183,18 +183,26 @@ impl<'a> Bundle<'a> {
         }
         self.past = sum(&self.past, &member.session.stats());
         self.farewells.push(end_by_api(member.session, is_over));
-        if self.members.iter().any(Member::is_link) {
-            return;
-        }
-        if self.bond.is_whole() {
-            // The joiner has ended the bond in order; what has come is still to be read.
-            return self.close(Closed::ByService { output: String::new() });
-        }
         match &mut self.bare {
             Some(bare) if !is_refused => bare.next = now + limits::AGAIN,
             Some(_) => self.give_up(),
-            None if self.ending == Ending::No => self.bare = Some(Bare { since: now, next: now, why }),
-            None => self.close(why),
+            None => self.see_bare(now, why),
+        }
+    }
+
+    /// A session has left. If it was the last another is sought, unless all is said.
+    fn see_bare(&mut self, now: Instant, why: Closed) {
+        if self.members.iter().any(Member::is_link) {
+            return;
+        }
+        let is_unheard = self.is_half_open && !self.bond.is_delivered();
+        if self.bond.is_whole() && !is_unheard {
+            // The joiner has ended the bond in order; what has come is still to be read.
+            self.close(Closed::ByService { output: String::new() });
+        } else if self.ending == Ending::No {
+            self.bare = Some(Bare { since: now, next: now, why });
+        } else {
+            self.close(why);
         }
     }
 
@@ -233,6 +241,8 @@ impl<'a> Bundle<'a> {
                     tracing::info!(session = member.session.id(), "a session is not needed any more");
                     self.past = sum(&self.past, &member.session.stats());
                     self.farewells.add(member.session);
+                    // The one that was kept may have ended meanwhile.
+                    self.see_bare(now, Closed::ByService { output: String::new() });
                 }
             }
             BondEvent::Stalled(id) => tracing::debug!(?id, "a link has stalled"),

@@ -170,7 +170,7 @@ impl<'a> Carried<'a> {
             self.bundle.finish();
         }
         self.bundle.transmit(now, true);
-        (self.is_closed && is_written).then_some(self.is_finished)
+        (self.is_closed && is_written).then(|| self.is_finished && self.bundle.undelivered_bytes() == 0)
     }
 
     async fn wait(&mut self, now: Instant, buffer: &mut [u8], end: &End, is_ending: bool) -> Turn {

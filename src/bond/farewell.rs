@@ -10,6 +10,7 @@ use ssm_session::{Event, Session};
 use tokio::time::{sleep_until, timeout};
 
 use super::limits;
+use crate::diagnostics::tell;
 use crate::terminate;
 
 /// Sessions that are being ended, and calls that may yet bring some.
@@ -35,7 +36,9 @@ impl<'a> Farewells<'a> {
 
     /// Waits until all are done, for a limited time.
     pub(super) async fn finish(mut self) {
-        let _ = timeout(limits::END, async { while self.0.next().await.is_some() {} }).await;
+        if timeout(limits::END, async { while self.0.next().await.is_some() {} }).await.is_err() {
+            tell("a session that was being started or ended may stay until the service ends it as idle");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use fixtures::standin::Options;
+use fixtures::standin::{Fault, Options};
 use fixtures::{Bench, HOST, Peer, Running, SecretJoiner, Signal, noise};
 use ssm_proxy::state::Key;
 
@@ -83,6 +83,33 @@ fn an_end_of_file_goes_through_and_the_answer_comes_back() {
         connection.shutdown(Shutdown::Write).unwrap();
         assert_eq!(all_of(connection), format!("{length} bytes").as_bytes());
     }
+    let _ = forward.hang_up().ok();
+    node.finish();
+}
+
+#[test]
+fn what_is_sent_after_the_far_sides_end_outlives_its_session() {
+    let content = noise(7, 1_500_000);
+    let (sender, got) = mpsc::channel();
+    let (node, expected) = (node(), content.clone());
+    let reads_on = Peer::each(move |_, mut stream| {
+        stream.write_all(b"all said").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let _ = sender.send(bytes == expected);
+    });
+    let (forward, port) = forward(&node.bench, &format!("localhost:{}", reads_on.address().port()), &[]);
+    let mut connection = connect(port);
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b"all said");
+    let (half, rest) = content.split_at(content.len() / 2);
+    connection.write_all(half).unwrap();
+    node.bench.fault(Fault::Terminate);
+    connection.write_all(rest).unwrap();
+    connection.shutdown(Shutdown::Write).unwrap();
+    assert!(got.recv_timeout(SILENCE).unwrap(), "not all of it, or something else, has come");
     let _ = forward.hang_up().ok();
     node.finish();
 }

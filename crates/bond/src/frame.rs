@@ -8,6 +8,8 @@ pub(crate) const HEADER: usize = 3;
 pub(crate) const DATA_HEADER: usize = HEADER + 8;
 /// Bytes of data in one frame at most: with its header it fills a message of the agent.
 pub(crate) const MAX_DATA: usize = 1024 - DATA_HEADER;
+/// Bytes behind the header of any frame at most. It bounds what a link holds of a frame that is not whole.
+const MAX_BODY: usize = 2048;
 /// What an acknowledgement says of one link.
 const LINK_ACK: usize = 14;
 const ACK_BASE: usize = 16;
@@ -101,6 +103,9 @@ impl Frame<'_> {
 pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, ProtocolError> {
     let Some(([kind, high, low], rest)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if length > MAX_BODY {
+        return Err(ProtocolError::Length(*kind));
+    }
     let Some(body) = rest.get(..length) else { return Ok(None) };
     let frame = parse(*kind, body).ok_or(ProtocolError::Length(*kind))?;
     Ok(Some((frame, HEADER + length)))

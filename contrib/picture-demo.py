@@ -26,12 +26,12 @@ COLUMNS, ROWS = 100, 20
 # A terminal so high that no line leaves it; what has scrolled away is moved out of sight in the picture.
 ALL_ROWS = 2000
 # The parts of the demo that are not shown, by the beginning of their titles: what is made ready.
-LEFT_OUT = ("The programs", "The instance")
+LEFT_OUT = ("The programs", "The instance", "Its joiner")
 # A title as contrib/demo writes it on a terminal, with the empty line above it.
 TITLE = re.compile(rb"(?:^|\r\n)\x1b\[1m([^\x1b]+)\x1b\[0m\r\n")
 
 # In seconds: the longest wait that is shown, how long a part and each of its lines is to be seen at least, the end.
-LONGEST, PART, LINE, END = 1.5, 0.8, 0.35, 6.0
+LONGEST, PART, LINE, END = 0.8, 0.8, 0.3, 6.0
 # Output that comes within this time is seen at once.
 TOGETHER = 0.03
 

@@ -26,12 +26,12 @@ COLUMNS, ROWS = 100, 20
 # A terminal so high that no line leaves it; what has scrolled away is moved out of sight in the picture.
 ALL_ROWS = 2000
 # The parts of the demo that are not shown, by the beginning of their titles: what is made ready.
-LEFT_OUT = ("The programs", "The instance")
+LEFT_OUT = ("The programs", "The instance", "Its joiner", "AWS Session Manager")
 # A title as contrib/demo writes it on a terminal, with the empty line above it.
 TITLE = re.compile(rb"(?:^|\r\n)\x1b\[1m([^\x1b]+)\x1b\[0m\r\n")
 
 # In seconds: the longest wait that is shown, how long a part and each of its lines is to be seen at least, the end.
-LONGEST, PART, LINE, END = 1.5, 0.8, 0.35, 6.0
+LONGEST, PART, LINE, END = 0.8, 0.8, 0.3, 6.0
 # Output that comes within this time is seen at once.
 TOGETHER = 0.03
 
@@ -217,7 +217,7 @@ def draw(film):
     yield from style(film)
     yield "</style>"
     yield f'<rect class="paper" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>'
-    yield f'<text class="pale" x="{MARGIN}" y="22">contrib/demo, recorded; waits are cut short</text>'
+    yield f'<text class="pale" x="{MARGIN}" y="22">contrib/demo, recorded, with a stand-in for AWS on this machine; waits are cut short</text>'
     yield f'<svg x="{MARGIN}" y="{HEAD}" width="{width - 2 * MARGIN}" height="{ROWS * HEIGHT}"><g class="roll">'
     for row, line, since, until in film.lines:
         # Spaces at the beginning are a place.

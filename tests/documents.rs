@@ -6,14 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders that have documents, from the repository's root.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 15] = [
     "",
     "benches",
     "contrib",
     "contrib/packaging",
     "crates/aws",
+    "crates/bond",
     "crates/channel",
     "crates/gateway",
+    "crates/join",
     "crates/net",
     "crates/session",
     "crates/smux",

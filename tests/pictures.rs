@@ -1,4 +1,5 @@
-//! The pictures in docs/images are what contrib/picture makes: text in two looks, that does nothing but be seen.
+//! The pictures in docs/images are text in two looks, that does nothing but be seen. contrib/picture makes the recording and the
+//! plot; the others are drawings.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where a picture cannot be read")]
 
@@ -29,7 +30,10 @@ fn a_picture_is_xml_with_two_looks_and_does_nothing() {
 
 #[test]
 fn a_picture_is_on_a_page() {
-    let pages = ["README.md", "docs/performance.md"].map(|page| read(&root().join(page)));
+    let files = fs::read_dir(root().join("docs")).expect("the folder of pages").flatten().map(|file| file.path());
+    let files = files.chain([root().join("README.md")]);
+    let pages: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "md")).map(|page| read(&page)).collect();
     for path in pictures() {
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name in ASCII");
         assert!(pages.iter().any(|page| page.contains(&format!("images/{name})"))), "no page shows {name}");

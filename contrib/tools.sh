@@ -75,6 +75,7 @@ package() {
     dnf:vi) echo vim-minimal ;;
     *:vi) echo vim ;;
     apt-get:rust-web) echo rustc-web cargo-web rust-web-src rust-web-clippy ;;
+    apt-get:x86_64-w64-mingw32-dlltool) echo binutils-mingw-w64-x86-64 ;;
     apt-get:x86_64-w64-mingw32-gcc-win32) echo gcc-mingw-w64-x86-64-win32 ;;
     apt-get:qemu-aarch64-static) echo qemu-user-static ;;
     apt-get:cc) echo gcc libc6-dev ;;
@@ -139,6 +140,12 @@ need() {
   for tool in $missing; do
     has "$tool" || fail "$tool is still missing after: $install"
   done
+}
+
+# apt_offers PACKAGE: whether apt-get has this package; a new machine is told first what there is.
+apt_offers() {
+  has apt-cache || return 1
+  apt-cache show "$1" >/dev/null 2>&1 || { (as_root 'apt-get update -qq') && apt-cache show "$1" >/dev/null 2>&1; }
 }
 
 # need_terminals: sshd of a plain user can open terminals only where they belong to the group tty, as they do on all but
@@ -221,10 +228,10 @@ PYTHON
   echo "$1 of ansible $2" >"$folder/collection"
 }
 
-# need_rust: cargo, not older than Cargo.toml asks for.
+# need_rust: cargo, not older than Cargo.toml asks for. Rustup's before Debian's, which rust-web brings without rustfmt.
 need_rust() {
   local wanted found
-  has cargo || PATH="$PATH:$HOME/.cargo/bin"
+  case $(command -v cargo) in '' | /usr/bin/cargo) PATH="$HOME/.cargo/bin:$PATH" ;; esac
   { has cargo && has rustc; } || fail "Rust is missing. Install it as https://rustup.rs says, then run this again:
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
   wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)

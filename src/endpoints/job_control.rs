@@ -147,9 +147,7 @@ mod imp {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use std::process::Command;
-
-    use rustix::process::{Signal, geteuid, getpid, kill_process};
+    use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;
 
@@ -161,10 +159,15 @@ mod tests {
             assert_eq!(signals.next().await, told);
         }
     }
+
     /// As within a container: the terminal session has no number there.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_session_that_began_in_another_namespace_of_processes_is_one() {
+        use std::process::Command;
+
+        use rustix::process::geteuid;
+
         // This test goes on as a child of that shell.
         let child = "endpoints::job_control::tests::child_has_a_shell";
         let rights: &[&str] = if geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };

@@ -1,5 +1,8 @@
 //! The joiner: the half of `ssm-proxy --bond` that runs on the node.
 
+#[cfg(not(unix))]
+compile_error!("the joiner is for nodes that run Unix; ssm-proxy does without it here");
+
 mod arguments;
 mod background;
 mod bond;

@@ -1,19 +1,15 @@
 //! Bytes and files arrive whole, both ways and over TLS, through the program of another platform; and it notices when
 //! nobody reads its output any more.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its files cannot be read or written")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its pipes break")]
 
-use std::fs;
 use std::io::{Read, Write, pipe};
 use std::process::Stdio;
 use std::thread;
 
 use fixtures::standin::{Options, SessionState};
 use fixtures::{Bench, HOST, Peer, Setup, noise};
-use platforms::facing;
-
-/// What goes each way, in bytes: four seconds at the service's pace.
-const LENGTH: usize = 4 << 20;
+use platforms::{LENGTH, facing};
 
 #[test]
 #[ignore = "contrib/platforms runs it"]
@@ -39,17 +35,7 @@ fn bytes_through_pipes() {
 #[ignore = "contrib/platforms runs it"]
 fn ssh_and_scp() {
     let bench = Bench::encrypted(Options::default());
-    assert_eq!(bench.ssh().args([HOST, "echo in"]).run().ok().text(), "in\n");
-
-    let [here, there, back] = ["here", "there", "back"].map(|name| bench.folder().join(name));
-    let sent = noise(2, LENGTH);
-    fs::write(&here, &sent).expect("room for the file");
-    let far = format!("{HOST}:{}", there.display());
-    for (from, to) in [(here.display().to_string(), far.clone()), (far, back.display().to_string())] {
-        let _ = bench.user().openssh("scp").arg("-q").args([from, to]).run().ok();
-    }
-    assert!(fs::read(&there).expect("the file that went up") == sent, "other bytes went up");
-    assert!(fs::read(&back).expect("the file that came down") == sent, "other bytes came down");
+    platforms::ssh_and_scp(&bench);
     bench.finish();
 }
 

@@ -245,9 +245,9 @@ report() {
   # shellcheck disable=SC2016  # it is for the shell that reads the line
   case :$PATH: in
     *":$prefix/bin:"*) ;;
-    *) printf 'That folder is not on your PATH. Put this line into ~/.profile (or ~/.zprofile):\n  export PATH="%s:$PATH"\n' "$prefix/bin" ;;
+    *) printf 'That folder is not on your PATH. Put this line into ~/.profile (or ~/.zprofile), and type it here too:\n  export PATH="%s:$PATH"\n' "$prefix/bin" ;;
   esac
-  printf 'Next: ssm-proxy --print-ssh-config >> ~/.ssh/config, then ssm-proxy --check HOST; man ssm-proxy has the rest.\n'
+  printf 'Next: mkdir -p -m 700 ~/.ssh; ssm-proxy --print-ssh-config >> ~/.ssh/config; ssm-proxy --check HOST. man ssm-proxy has the rest.\n'
 }
 
 main() {

@@ -55,6 +55,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "public_key",
             "report",
             "ssm_aws",
+            // Whoever sets a joiner up makes its secret.
+            "ssm_bond",
             "ssm_session",
             // A live check has a stream of its own, without a listener.
             "ssm_smux",

@@ -442,6 +442,32 @@ fn a_stdout_that_cannot_be_written_to() {
     assert_eq!(bench.finish().sessions[0].state, SessionState::EndedByApi);
 }
 
+/// Those of Windows have 32 bits.
+#[test]
+fn a_status_that_is_none_here() {
+    for status in ["4294967295", "3221225477"] {
+        let bench = Bench::open();
+        let proxy = sh(&bench, "echo in; exec sleep 60").start();
+        proxy.expect_stdout("in");
+        bench.fault(Fault::Inject(12, format!("EXIT_CODE: {status}").into_bytes()));
+        bench.fault(Fault::ChannelClosed(String::new()));
+        assert_eq!(proxy.ended().code(255).stderr, "", "{status}");
+        bench.finish();
+    }
+}
+
+/// A write is under way when the session ends, or has just failed then: both are told.
+#[test]
+fn a_last_write_that_fails() {
+    let bench = Bench::open();
+    for _ in 0..25 {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let done = exec(&bench, &["echo", "out"]).stdout(full).spawn().ended().code(1);
+        assert!(done.stderr.contains(": stdout cannot be written to: No space left on device"), "{done}");
+    }
+    bench.finish();
+}
+
 #[test]
 fn loss_costs_time_alone() {
     for (number, loss) in [(1, 0.01), (2, 0.05)] {

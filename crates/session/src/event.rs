@@ -22,8 +22,8 @@ pub enum Event {
         /// The agent's version, as it says it. Without a handshake it does not.
         agent_version: Option<String>,
     },
-    /// The command has ended with this status; -1 if a signal ended it. What it wrote may still follow.
-    ExitStatus(i32),
+    /// The command has ended with this status; -1 if a signal ended it. Windows has 32 bits for it. What it wrote may still follow.
+    ExitStatus(i64),
     /// Bytes from the far side, in order. Of [`Session::next`](crate::Session::next) alone.
     Output(Bytes),
     /// Bytes that a command has written to its stderr. Of [`Session::next`](crate::Session::next) alone.

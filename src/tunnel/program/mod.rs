@@ -24,6 +24,7 @@ use crate::diagnostics::{Error, session as words, tell};
 use crate::endpoints::escapes::Typed;
 use crate::endpoints::job_control::{JobSignal, JobSignals};
 use crate::endpoints::signals::{Asked, Signals};
+use crate::endpoints::stdio::is_reader_gone;
 use crate::endpoints::window_size::{SizeChanges, WindowSize};
 use away::Away;
 use input::{ESCAPES, ESCAPES_OF_PLUGIN, Input};
@@ -86,7 +87,7 @@ struct Program<'a> {
     kind: Option<Kind>,
     /// The agent's version, of a session that another carries on.
     handed: Option<Option<String>>,
-    exit_status: Option<i32>,
+    exit_status: Option<i64>,
     /// The signal that was passed on to the program, and when nothing more is expected of a command.
     interrupted: Option<(&'static str, Option<Instant>)>,
     /// The session is closed; this is how.
@@ -139,7 +140,7 @@ impl<'a> Program<'a> {
     }
 
     async fn run(mut self) -> Left {
-        let outcome = loop {
+        let mut outcome = loop {
             let now = Instant::now();
             let wake = match self.settle(now) {
                 ControlFlow::Continue(wake) => wake,
@@ -160,7 +161,12 @@ impl<'a> Program<'a> {
         // Once the session has ended, whoever reads may take their time, until a signal says that they do not.
         let patience = if outcome.over { limits::FOREVER } else { limits::GOODBYE };
         tokio::select! {
-            () = self.output.finish(patience) => {}
+            written = self.output.finish(patience) => {
+                // What the last write brings to light counts like any other's, unless something else has ended the run.
+                if let (Err(cause), Outcome { over: true, result: Ok(_) }) = (written, &outcome) {
+                    outcome.result = unwritable(&cause);
+                }
+            }
             _ = self.signals.end(|| {}) => {}
         }
         self.input.close();
@@ -232,7 +238,7 @@ impl<'a> Program<'a> {
             }
             Turn::Resized(_) => {}
             Turn::Wrote(Ok(written)) => self.output.written(&written),
-            Turn::Wrote(Err(cause)) => return self.unwritable(&cause),
+            Turn::Wrote(Err(cause)) => return Flow::Break(Outcome { over: false, result: unwritable(&cause) }),
             Turn::Typed(Ok(typed)) => {
                 for piece in typed {
                     self.typed(now, piece).await?;
@@ -285,14 +291,6 @@ impl<'a> Program<'a> {
         let until = (self.kind == Some(Kind::Command)).then(|| now + limits::INTERRUPTED);
         self.interrupted = Some((signal, until));
         Flow::Continue(())
-    }
-
-    fn unwritable(&mut self, cause: &io::Error) -> Flow {
-        tracing::info!(%cause, "stdout is closed");
-        if crate::endpoints::stdio::is_reader_gone(cause) {
-            return leave(status("SIGPIPE"));
-        }
-        Flow::Break(Outcome { over: false, result: Err(Error::unwritable(cause)) })
     }
 
     fn handle(&mut self, now: Instant, event: Event) -> Flow {
@@ -385,6 +383,15 @@ impl<'a> Program<'a> {
 
     fn report(&self, now: Instant) -> String {
         format!("session {}: {}", self.session.id(), self.summary.line(now, &self.session.stats()))
+    }
+}
+
+/// What the process ends with, since stdout takes nothing more.
+fn unwritable(cause: &io::Error) -> Result<u8, Error> {
+    tracing::info!(%cause, "stdout is closed");
+    match is_reader_gone(cause) {
+        true => Ok(status("SIGPIPE")),
+        false => Err(Error::unwritable(cause)),
     }
 }
 

@@ -6,8 +6,9 @@ use ssm_session::{Channel, Closed, Kind};
 use crate::diagnostics::{Error, ExitStatus, session as words, tell};
 use crate::tunnel::outcome::{Outcome, Settings, Wanted, status_of_signal};
 
-/// The status of a command that a signal has ended, of which nobody knows more.
-const KILLED: u8 = 255;
+/// The status of a command whose own does not fit: a signal has ended it, of which nobody knows more, or it is one of
+/// Windows's above 255.
+const OTHER: u8 = 255;
 
 /// The facts by which the end of a program is judged.
 pub(super) struct Seen {
@@ -15,7 +16,7 @@ pub(super) struct Seen {
     /// The kind of the session, once it had begun.
     pub(super) kind: Option<Kind>,
     /// The command's, once it has come; -1 after a signal.
-    pub(super) exit_status: Option<i32>,
+    pub(super) exit_status: Option<i64>,
     /// The signal that was passed on to the program.
     pub(super) interrupted: Option<&'static str>,
 }
@@ -80,7 +81,7 @@ fn closed_by_service(output: &str, seen: &Seen) -> Option<Error> {
 
 /// The command's exit status becomes ours, whichever document has started it.
 fn exit_status(seen: &Seen, may_have_lost_output: bool) -> Result<u8, Error> {
-    let status = seen.exit_status.map(|status| u8::try_from(status).unwrap_or(KILLED));
+    let status = seen.exit_status.map(|status| u8::try_from(status).unwrap_or(OTHER));
     match status {
         Some(status) if may_have_lost_output => Err(words::output_lost(status)),
         Some(status) => Ok(status),

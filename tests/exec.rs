@@ -277,6 +277,34 @@ fn output_that_was_lost_is_told() {
     bench.finish();
 }
 
+/// A command that writes more than its pipe takes stands still on a stream that the agent has given up.
+#[test]
+fn a_command_that_stands_still_since_a_break_is_told_of() {
+    const IDLE: &str = "Your session timed out due to inactivity and has been terminated.";
+    let bench = Bench::open();
+    let gate = Gate::new(&bench);
+    let proxy = sh(&bench, &format!("echo in; {}; yes | head -c 1000000; exit 6", gate.wait())).start();
+    proxy.expect_stdout("in");
+    away(&bench, &proxy);
+    gate.open();
+    bench.wait_for("the loss", |report| report.sessions.iter().any(|session| session.agent.lost_output > 0));
+    proxy.signal(Signal::CONT);
+    back(&bench, 1);
+    proxy.expect_stderr(
+        "ssm-proxy: nothing has come from the command since the connection was lost: it may be quiet, or the agent may have \
+         given its output up, so that the command waits for ever to write more; Ctrl-C ends it",
+    );
+    bench.fault(Fault::ChannelClosed(IDLE.to_owned()));
+    let done = proxy.ended().code(1);
+    let said = format!(
+        "ssm-proxy: {HOST}: a part of the command's output may be missing: the connection was lost while it ran, and the \
+         agent does not keep what a command writes meanwhile: Session Manager ended the session because it was idle: {IDLE}\n  \
+         hint: run it again, or have it write to a file on the target\n"
+    );
+    assert!(done.text() == "in\n" && done.stderr.ends_with(&said), "{done}");
+    bench.finish();
+}
+
 #[test]
 fn output_that_went_on_is_not_told_as_lost() {
     let bench = Bench::open();
@@ -378,6 +406,19 @@ fn with_t_it_has_a_terminal_and_no_status() {
     let session = bench.finish().sessions.remove(0);
     assert_eq!(session.document.as_deref(), Some("AWS-StartInteractiveCommand"));
     assert_eq!(session.exit_code, None);
+}
+
+/// The agent sends nothing until the session's end then, and that is empty.
+#[test]
+fn with_t_a_command_may_write_nothing() {
+    let bench = Bench::open();
+    for script in ["exit 0", "exit 3", "sleep 2"] {
+        let done = on_terminal(&bench, script).run().ok();
+        assert_eq!((done.text().as_str(), done.stderr.as_str()), ("", ""), "{script}");
+    }
+    for session in bench.finish().sessions {
+        assert_eq!(session.state, SessionState::EndedByProgram);
+    }
 }
 
 #[test]

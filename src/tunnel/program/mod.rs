@@ -84,6 +84,8 @@ struct Program<'a> {
     away: Away,
     /// Why the latest attempt to connect has failed, while there is no connection.
     failed: Option<Arc<ConnectError>>,
+    /// When it is told that nothing more has come from a command whose connection was lost.
+    doubt: Option<Instant>,
     kind: Option<Kind>,
     /// The agent's version, of a session that another carries on.
     handed: Option<Option<String>>,
@@ -131,6 +133,7 @@ impl<'a> Program<'a> {
             summary: Summary::new(now),
             away: Away::default(),
             failed: None,
+            doubt: None,
             kind: None,
             handed: None,
             exit_status: None,
@@ -183,12 +186,14 @@ impl<'a> Program<'a> {
         }
         if self.output.collect(&mut self.session) {
             self.summary.output(now);
+            self.input.output_came(now);
         }
         if self.output.is_empty()
             && let Some(ended) = self.closed.take()
         {
             return ControlFlow::Break(ended.outcome(&self.seen(), self.session.channel()));
         }
+        let reminder = self.input.remind(now);
         self.input.send(now, &mut self.session);
         self.session.transmit(now, self.output.is_empty());
         let notice = self.away.notice_at();
@@ -202,7 +207,13 @@ impl<'a> Program<'a> {
             tracing::info!(signal, "the command has not ended");
             leave(status(signal))?;
         }
-        let times = [self.session.poll_timeout(now), self.away.notice_at(), interrupted];
+        if self.doubt.is_some_and(|at| at <= now) {
+            self.doubt = None;
+            if self.session.channel().output_is_in_doubt() {
+                tell(words::QUIET_SINCE_LOSS);
+            }
+        }
+        let times = [self.session.poll_timeout(now), self.away.notice_at(), interrupted, self.doubt, reminder];
         ControlFlow::Continue(times.into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
     }
 
@@ -297,6 +308,7 @@ impl<'a> Program<'a> {
         match event {
             Event::Connected => {
                 self.failed = None;
+                self.doubt = (self.wanted == Wanted::Command).then(|| now + limits::DOUBT);
                 self.summary.connected(now);
                 self.away.over(self.input.is_raw(), self.output.is_on_alternate_screen());
             }
@@ -313,6 +325,7 @@ impl<'a> Program<'a> {
                 tracing::info!("connection lost: {loss}");
                 self.summary.lost(now);
                 self.away.begin(now);
+                self.doubt = None;
             }
             Event::Retrying { error, resuming } => self.retrying(now, error, resuming),
             Event::PortRefused => return self.failed(words::port_refused(self.settings.port, "")),
@@ -378,7 +391,15 @@ impl<'a> Program<'a> {
     /// The facts by which the program's end is judged.
     fn seen(&self) -> Seen {
         let interrupted = self.interrupted.map(|(signal, _)| signal);
-        Seen { wanted: self.wanted, kind: self.kind, exit_status: self.exit_status, interrupted }
+        let channel = self.session.channel();
+        Seen {
+            wanted: self.wanted,
+            kind: self.kind,
+            exit_status: self.exit_status,
+            interrupted,
+            is_silent: channel.is_silent(),
+            lost_output: channel.may_have_lost_output(),
+        }
     }
 
     fn report(&self, now: Instant) -> String {

@@ -19,6 +19,10 @@ pub(super) struct Seen {
     pub(super) exit_status: Option<i64>,
     /// The signal that was passed on to the program.
     pub(super) interrupted: Option<&'static str>,
+    /// The agent has taken what it was sent, and has said nothing.
+    pub(super) is_silent: bool,
+    /// A part of the command's output may be lost.
+    pub(super) lost_output: bool,
 }
 
 impl Seen {
@@ -58,9 +62,7 @@ impl Ended {
             (Some(error), _) => Err(error),
             (None, Some(signal)) if seen.is_command() => Ok(status_of_signal(signal)),
             _ if channel.lacks_messages() => Err(words::output_missing()),
-            _ if seen.is_command() || (seen.exit_status.is_some() && !seen.wanted.is_as_plugin()) => {
-                exit_status(seen, channel.may_have_lost_output())
-            }
+            _ if seen.is_command() || (seen.exit_status.is_some() && !seen.wanted.is_as_plugin()) => exit_status(seen),
             _ => Ok(0),
         };
         Outcome { over: self.over, result }
@@ -74,21 +76,30 @@ fn closed_by_service(output: &str, seen: &Seen) -> Option<Error> {
         return None;
     }
     match seen.kind {
+        // A program on a terminal that has written nothing: without a handshake, nothing but its end is told.
+        None if output.is_empty() && seen.is_silent && seen.wanted != Wanted::Command => None,
         None => Some(words::closed_early(output)),
+        // It may stand still on a stream that nobody reads any more, until a limit ends the session.
+        Some(_) if seen.lost_output => words::closed_program(output).err().map(words::output_lost_before),
         Some(_) => words::closed_program(output).err(),
     }
 }
 
 /// The command's exit status becomes ours, whichever document has started it.
-fn exit_status(seen: &Seen, may_have_lost_output: bool) -> Result<u8, Error> {
+fn exit_status(seen: &Seen) -> Result<u8, Error> {
     let status = seen.exit_status.map(|status| u8::try_from(status).unwrap_or(OTHER));
     match status {
-        Some(status) if may_have_lost_output => Err(words::output_lost(status)),
+        Some(status) if seen.lost_output => Err(words::output_lost(status)),
         Some(status) => Ok(status),
-        None => Err(Error::new(
-            ExitStatus::Broken,
-            "the session ended, and the agent gave no exit status of the command",
-            "look at what the command has done, and at the agent's log on the target: amazon-ssm-agent.log",
-        )),
+        None if seen.lost_output => Err(words::output_lost_before(no_exit_status())),
+        None => Err(no_exit_status()),
     }
+}
+
+fn no_exit_status() -> Error {
+    Error::new(
+        ExitStatus::Broken,
+        "the session ended, and the agent gave no exit status of the command",
+        "look at what the command has done, and at the agent's log on the target: amazon-ssm-agent.log",
+    )
 }

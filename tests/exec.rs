@@ -216,6 +216,21 @@ fn a_signal_leaves_no_session_behind() {
     }
 }
 
+/// Any other that would kill the process, but for those that tell of a fault of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_seldom_leaves_no_session_behind() {
+    let bench = Bench::open();
+    let seldom = [Signal::USR2, Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::XCPU, Signal::XFSZ];
+    for signal in seldom.into_iter().chain([Signal::IO, Signal::POWER]) {
+        let proxy = sh(&bench, "echo in; exec sleep 60").start();
+        proxy.expect_stdout("in");
+        proxy.signal(signal);
+        assert_eq!(proxy.ended().code(128 + signal.as_raw()).stderr, "", "{signal:?}");
+    }
+    assert!(bench.finish().sessions.iter().all(|session| session.state == SessionState::EndedByApi));
+}
+
 /// Long before there is a command.
 #[test]
 fn a_signal_before_the_session_has_begun() {

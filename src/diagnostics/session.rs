@@ -260,6 +260,14 @@ pub fn closed(why: &Closed, aws: &Aws) -> Error {
                 connect again";
             return Error::new(ExitStatus::TryAgain, what, hint);
         }
+        Closed::DecryptLate { key_id } => {
+            let what = format!(
+                "the agent gave up waiting for KMS to decrypt the session's data key on the node, with the key {key_id}"
+            );
+            let hint = "the agent waits 15 s: check the way from the node to KMS (a VPC endpoint, a proxy), and that the \
+                node's own role allows kms:Decrypt on the key; connect again";
+            return Error::new(ExitStatus::TryAgain, what, hint);
+        }
         Closed::Undecipherable => (
             "something came that is not encrypted with the session's KMS data key".to_owned(),
             "nothing of it was used; connect again, and look at the agent's log on the target if it stays so",

@@ -85,6 +85,11 @@ pub enum Closed {
         /// How long it has been waited for.
         waited: Duration,
     },
+    /// The agent had the data key, and gave up before it had KMS's answer to what it asked about it.
+    DecryptLate {
+        /// The key that has made it.
+        key_id: String,
+    },
     /// Something in an encrypted session was not encrypted with its key.
     Undecipherable,
 }
@@ -92,6 +97,6 @@ pub enum Closed {
 impl Closed {
     /// Whether the service knows that the session is over. If not, TerminateSession has to end it.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::ByService { .. } | Self::WhileAway | Self::DataKeyLate { .. })
+        matches!(self, Self::ByService { .. } | Self::WhileAway | Self::DataKeyLate { .. } | Self::DecryptLate { .. })
     }
 }

@@ -216,6 +216,21 @@ fn a_signal_leaves_no_session_behind() {
     }
 }
 
+/// Any other that would kill the process, but for those that tell of a fault of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_seldom_leaves_no_session_behind() {
+    let bench = Bench::open();
+    let seldom = [Signal::USR2, Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::XCPU, Signal::XFSZ];
+    for signal in seldom.into_iter().chain([Signal::IO, Signal::POWER]) {
+        let proxy = sh(&bench, "echo in; exec sleep 60").start();
+        proxy.expect_stdout("in");
+        proxy.signal(signal);
+        assert_eq!(proxy.ended().code(128 + signal.as_raw()).stderr, "", "{signal:?}");
+    }
+    assert!(bench.finish().sessions.iter().all(|session| session.state == SessionState::EndedByApi));
+}
+
 /// Long before there is a command.
 #[test]
 fn a_signal_before_the_session_has_begun() {
@@ -274,6 +289,34 @@ fn output_that_was_lost_is_told() {
          hint: run it again, or have it write to a file on the target\n"
     );
     assert_eq!(done.stderr, said);
+    bench.finish();
+}
+
+/// A command that writes more than its pipe takes stands still on a stream that the agent has given up.
+#[test]
+fn a_command_that_stands_still_since_a_break_is_told_of() {
+    const IDLE: &str = "Your session timed out due to inactivity and has been terminated.";
+    let bench = Bench::open();
+    let gate = Gate::new(&bench);
+    let proxy = sh(&bench, &format!("echo in; {}; yes | head -c 1000000; exit 6", gate.wait())).start();
+    proxy.expect_stdout("in");
+    away(&bench, &proxy);
+    gate.open();
+    bench.wait_for("the loss", |report| report.sessions.iter().any(|session| session.agent.lost_output > 0));
+    proxy.signal(Signal::CONT);
+    back(&bench, 1);
+    proxy.expect_stderr(
+        "ssm-proxy: nothing has come from the command since the connection was lost: it may be quiet, or the agent may have \
+         given its output up, so that the command waits for ever to write more; Ctrl-C ends it",
+    );
+    bench.fault(Fault::ChannelClosed(IDLE.to_owned()));
+    let done = proxy.ended().code(1);
+    let said = format!(
+        "ssm-proxy: {HOST}: a part of the command's output may be missing: the connection was lost while it ran, and the \
+         agent does not keep what a command writes meanwhile: Session Manager ended the session because it was idle: {IDLE}\n  \
+         hint: run it again, or have it write to a file on the target\n"
+    );
+    assert!(done.text() == "in\n" && done.stderr.ends_with(&said), "{done}");
     bench.finish();
 }
 
@@ -380,6 +423,19 @@ fn with_t_it_has_a_terminal_and_no_status() {
     assert_eq!(session.exit_code, None);
 }
 
+/// The agent sends nothing until the session's end then, and that is empty.
+#[test]
+fn with_t_a_command_may_write_nothing() {
+    let bench = Bench::open();
+    for script in ["exit 0", "exit 3", "sleep 2"] {
+        let done = on_terminal(&bench, script).run().ok();
+        assert_eq!((done.text().as_str(), done.stderr.as_str()), ("", ""), "{script}");
+    }
+    for session in bench.finish().sessions {
+        assert_eq!(session.state, SessionState::EndedByProgram);
+    }
+}
+
 #[test]
 fn with_t_an_interrupt_is_a_key() {
     let bench = Bench::open();
@@ -440,6 +496,32 @@ fn a_stdout_that_cannot_be_written_to() {
     let said = format!("ssm-proxy: {HOST}: stdout cannot be written to: No space left on device (os error 28)\n");
     assert!(done.stderr.starts_with(&said), "{done}");
     assert_eq!(bench.finish().sessions[0].state, SessionState::EndedByApi);
+}
+
+/// Those of Windows have 32 bits.
+#[test]
+fn a_status_that_is_none_here() {
+    for status in ["4294967295", "3221225477"] {
+        let bench = Bench::open();
+        let proxy = sh(&bench, "echo in; exec sleep 60").start();
+        proxy.expect_stdout("in");
+        bench.fault(Fault::Inject(12, format!("EXIT_CODE: {status}").into_bytes()));
+        bench.fault(Fault::ChannelClosed(String::new()));
+        assert_eq!(proxy.ended().code(255).stderr, "", "{status}");
+        bench.finish();
+    }
+}
+
+/// A write is under way when the session ends, or has just failed then: both are told.
+#[test]
+fn a_last_write_that_fails() {
+    let bench = Bench::open();
+    for _ in 0..25 {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let done = exec(&bench, &["echo", "out"]).stdout(full).spawn().ended().code(1);
+        assert!(done.stderr.contains(": stdout cannot be written to: No space left on device"), "{done}");
+    }
+    bench.finish();
 }
 
 #[test]

@@ -172,7 +172,7 @@ struct Session {
     flagged: bool,
     events: Vec<Event>,
     /// Statuses that the agent has told.
-    statuses: VecDeque<i32>,
+    statuses: VecDeque<i64>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     challenges: VecDeque<Vec<u8>>,
@@ -395,7 +395,7 @@ impl Session {
             PayloadType::STDERR if self.kind != Some(Kind::Port) => self.stderr.extend_from_slice(inside),
             PayloadType::EXIT_CODE if self.kind == Some(Kind::Command) => {
                 let number = std::str::from_utf8(inside).ok().and_then(|text| text.strip_prefix("EXIT_CODE:"));
-                self.statuses.extend(number.and_then(|number| number.trim().parse::<i32>().ok()));
+                self.statuses.extend(number.and_then(|number| number.trim().parse::<i64>().ok()));
             }
             _ => {}
         }

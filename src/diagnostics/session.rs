@@ -170,12 +170,22 @@ pub fn output_missing() -> Error {
 
 /// A command has ended with this status, and its output may not be all of it.
 pub fn output_lost(status: u8) -> Error {
-    let what = format!(
-        "a part of the command's output may be missing: the connection was lost while it ran, and the agent does not keep \
-         what a command writes meanwhile; its exit status was {status}"
-    );
-    Error::new(ExitStatus::Broken, what, "run it again, or have it write to a file on the target")
+    let what = format!("{LOST_OUTPUT}; its exit status was {status}");
+    Error::new(ExitStatus::Broken, what, LOST_OUTPUT_HINT)
 }
+
+/// The same where the session has ended without a status, for this reason.
+pub fn output_lost_before(end: Error) -> Error {
+    Error { hint: LOST_OUTPUT_HINT.to_owned(), ..end.after(LOST_OUTPUT) }
+}
+
+/// A command that had written before the connection was lost has been quiet since it is back.
+pub const QUIET_SINCE_LOSS: &str = "nothing has come from the command since the connection was lost: it may be quiet, or the \
+    agent may have given its output up, so that the command waits for ever to write more; Ctrl-C ends it";
+
+const LOST_OUTPUT: &str = "a part of the command's output may be missing: the connection was lost while it ran, and the \
+    agent does not keep what a command writes meanwhile";
+const LOST_OUTPUT_HINT: &str = "run it again, or have it write to a file on the target";
 
 /// The service's text as the end of a sentence, without the line that agents put above it.
 fn detail(output: &str) -> String {
@@ -248,6 +258,14 @@ pub fn closed(why: &Closed, aws: &Aws) -> Error {
             );
             let hint = "the agent waits 15 s: check the way to KMS (a VPC endpoint, a proxy, AWS_ENDPOINT_URL_KMS), and \
                 connect again";
+            return Error::new(ExitStatus::TryAgain, what, hint);
+        }
+        Closed::DecryptLate { key_id } => {
+            let what = format!(
+                "the agent gave up waiting for KMS to decrypt the session's data key on the node, with the key {key_id}"
+            );
+            let hint = "the agent waits 15 s: check the way from the node to KMS (a VPC endpoint, a proxy), and that the \
+                node's own role allows kms:Decrypt on the key; connect again";
             return Error::new(ExitStatus::TryAgain, what, hint);
         }
         Closed::Undecipherable => (

@@ -1,5 +1,6 @@
-//! Signals. SIGHUP (which OpenSSH sends its ProxyCommand), SIGTERM, SIGINT and SIGQUIT end a run; SIGUSR1 and, where there
-//! is one, SIGINFO (Ctrl-T) ask for a report. On Windows the console's events end a run.
+//! Signals. SIGHUP (which OpenSSH sends its ProxyCommand), SIGTERM, SIGINT and SIGQUIT end a run, and so does any other that
+//! comes from outside and would kill the process; SIGUSR1 and, where there is one, SIGINFO (Ctrl-T) ask for a report. On
+//! Windows the console's events end a run.
 //!
 //! There is one set of listeners for the life of the process: the system's default for a signal that nobody listens for
 //! is to kill, and a listener that nobody asks makes a signal do nothing.
@@ -13,6 +14,8 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 #[cfg(unix)]
+use rustix::process::Signal;
+#[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
@@ -24,6 +27,37 @@ pub enum Asked {
     End(&'static str),
     /// To report how the session is.
     Report,
+}
+
+/// The signals besides SIGHUP, SIGTERM, SIGINT, SIGQUIT and SIGUSR1 that end a process by default, but for those that tell of
+/// a fault of its own.
+#[cfg(unix)]
+const OTHERS: &[(&str, Signal)] = &[
+    ("SIGUSR2", Signal::USR2),
+    ("SIGALRM", Signal::ALARM),
+    ("SIGVTALRM", Signal::VTALARM),
+    ("SIGPROF", Signal::PROF),
+    ("SIGXCPU", Signal::XCPU),
+    ("SIGXFSZ", Signal::XFSZ),
+    #[cfg(target_os = "linux")]
+    ("SIGIO", Signal::IO),
+    #[cfg(target_os = "linux")]
+    ("SIGPWR", Signal::POWER),
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    ("SIGSTKFLT", Signal::STKFLT),
+];
+
+/// The number of one of the less usual signals that end a run.
+#[cfg(unix)]
+pub fn number(name: &str) -> Option<u8> {
+    let (_, signal) = OTHERS.iter().find(|(other, _)| *other == name)?;
+    u8::try_from(signal.as_raw()).ok()
+}
+
+/// Windows has none of them.
+#[cfg(windows)]
+pub fn number(_: &str) -> Option<u8> {
+    None
 }
 
 /// Listens for signals.
@@ -118,7 +152,8 @@ impl Signals {
             (Some(SignalKind::terminate()), Asked::End("SIGTERM")),
             (Some(SignalKind::interrupt()), Asked::End("SIGINT")),
             (Some(SignalKind::quit()), Asked::End("SIGQUIT")),
-        ])
+        ])?;
+        self.listen(OTHERS.iter().map(|(name, signal)| (Some(SignalKind::from_raw(signal.as_raw())), Asked::End(name))))
     }
 
     /// Starts to listen for SIGINT and SIGQUIT also where they were ignored at the start: the AWS CLI ignores them while it

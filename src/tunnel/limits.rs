@@ -35,6 +35,9 @@ pub(super) const DRAIN: Duration = Duration::from_secs(10);
 /// For the close frame to be handed over to the operating system.
 pub(super) const GOODBYE: Duration = Duration::from_millis(100);
 
+/// For a command to write something after the connection has come back, until a person is told that it may never again.
+pub(super) const DOUBT: Duration = Duration::from_secs(10);
+
 /// For a command to end after it was interrupted. The agent hears nothing more until it has: then the API is asked.
 pub(super) const INTERRUPTED: Duration = Duration::from_secs(3);
 

@@ -8,6 +8,7 @@ use ssm_aws::Aws;
 use ssm_session::{Closed, Service, Session};
 
 use crate::diagnostics::{Error, session as words};
+use crate::endpoints::signals::number;
 
 /// The status of a process whose session has ended in order.
 pub(super) const ENDED: u8 = 0;
@@ -139,6 +140,6 @@ pub(super) fn status_of_signal(signal: &str) -> u8 {
         "SIGINT" | "Ctrl-C" => 2,
         "SIGQUIT" => 3,
         "SIGPIPE" => 13,
-        _ => 15,
+        other => number(other).unwrap_or(15),
     }
 }

@@ -88,6 +88,23 @@ fn a_kms_that_is_slow() {
     bench.finish();
 }
 
+/// The agent says then that its client should be a newer one.
+#[test]
+fn a_node_for_which_kms_is_slow() {
+    let bench = bench(KEY, |standin| {
+        standin.agent.response_timeout = Duration::from_millis(1500);
+        standin.agent.decrypt_delay = Duration::from_secs(30);
+    });
+    says(
+        command(&bench).run(),
+        75,
+        &format!("the agent gave up waiting for KMS to decrypt the session's data key on the node, with the key {KEY}"),
+        "the agent waits 15 s: check the way from the node to KMS (a VPC endpoint, a proxy), and that the node's own role \
+         allows kms:Decrypt on the key; connect again",
+    );
+    bench.finish();
+}
+
 #[test]
 fn a_node_whose_role_may_not_decrypt() {
     let bench = bench(KEY, |_| {});

@@ -51,7 +51,7 @@ fn by_exit_with_much_output_before_it() {
 
 #[test]
 fn by_a_signal() {
-    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::USR2, 128 + Signal::USR2.as_raw())] {
         let (shown, state) = ends(bench(), code, |_, terminal| {
             terminal.press("sleep 100\r");
             terminal.expect("sleep 100\r\n");

@@ -70,6 +70,18 @@ fn a_command_reads_to_the_end() {
     }
 }
 
+/// Shells that edit lines take what comes while a command runs in another mode of the terminal, in which an end of input is
+/// none for them later: they have to be told of it again at their prompt.
+#[test]
+fn a_shell_that_edits_lines_ends_too() {
+    for last in ["", "sleep 0.7; echo out''1\n", "(sleep 0.5; echo out''1) | cat\n", "cat\none\n"] {
+        let bench = bench();
+        let done = script(&bench, format!("exec bash --norc --noprofile\n{last}"));
+        assert!(!last.contains("out") || done.text().contains("out1\r\n"), "{last:?}: {done}");
+        assert_eq!(only(&bench.finish()).state, SessionState::EndedByProgram, "{last:?}");
+    }
+}
+
 /// What is typed and what is written are mixed on a terminal, so the output goes to a file there.
 #[test]
 fn a_long_script_runs_line_by_line() {

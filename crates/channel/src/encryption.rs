@@ -14,9 +14,10 @@ const KEY_LENGTH: usize = DATA_KEY_LENGTH / 2;
 /// The bytes that encryption adds to a payload: nonce and tag.
 const OVERHEAD: usize = NONCE_LEN + 16;
 
-/// Both directions' keys. They are overwritten when it is dropped.
+/// Both directions' keys. They are overwritten when it is dropped; copies that the compiler makes on the stack while they are
+/// computed are not, since ring hands keys over by value.
 pub(super) struct Cipher {
-    /// On the heap, so that no move leaves a copy behind.
+    /// On the heap, so that no later move leaves a copy behind.
     keys: Box<Keys>,
     /// The next nonce. What matters is that none is used twice with one key: so it counts, from a random number on.
     nonce: u128,

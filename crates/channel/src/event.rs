@@ -46,8 +46,8 @@ pub enum Event {
         /// The agent's own version; without a handshake it is not told.
         agent_version: Option<String>,
     },
-    /// The command has ended with this status; -1 if a signal ended it. What it wrote may still follow.
-    ExitStatus(i32),
+    /// The command has ended with this status; -1 if a signal ended it. Windows has 32 bits for it. What it wrote may still follow.
+    ExitStatus(i64),
     /// Text for the user, from the account's session preferences.
     CustomerMessage(String),
     /// The session is of a kind that is not accepted, for this reason. The agent ends it, unless it began without a

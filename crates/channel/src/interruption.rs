@@ -111,6 +111,12 @@ impl Interruptions {
         let Some(Interruption { alive, .. }) = self.latest.filter(|_| !self.ended_before) else { return false };
         !alive.any() || (self.written.stdout && !alive.stdout) || (self.written.stderr && !alive.stderr)
     }
+
+    /// Whether no stream that was in use has shown yet, since the latest interruption, that it goes on: the command may be
+    /// quiet, or stand still for ever on a stream that nobody reads any more.
+    pub(super) fn leave_doubt(&self) -> bool {
+        !self.has_ended && self.written.any() && self.latest.is_some_and(|latest| !latest.alive.any())
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +161,21 @@ mod tests {
             interruptions.arrived(13_000, made - BEHIND, PayloadType::OUTPUT);
             assert_eq!(interruptions.may_have_lost_output(), !is_proof, "made at {made}");
         }
+    }
+
+    #[test]
+    fn a_command_that_wrote_and_is_quiet_since_an_interruption_is_in_doubt() {
+        let mut interruptions = Interruptions::default();
+        interruptions.begin();
+        assert!(!interruptions.leave_doubt(), "it had written nothing");
+        let mut interruptions = after_one_interruption();
+        assert!(interruptions.leave_doubt());
+        interruptions.arrived(12_600, 12_500 - BEHIND, PayloadType::OUTPUT);
+        assert!(!interruptions.leave_doubt());
+        interruptions.begin();
+        assert!(interruptions.leave_doubt());
+        interruptions.arrived(14_000, 13_900 - BEHIND, PayloadType::EXIT_CODE);
+        assert!(!interruptions.leave_doubt(), "it has ended");
     }
 
     #[test]

@@ -362,6 +362,17 @@ impl Channel {
         self.kind == Some(Kind::Command) && self.interruptions.may_have_lost_output()
     }
 
+    /// Whether the agent has taken something and said nothing, not even asked for a handshake: a program on a terminal that
+    /// has written nothing yet looks like that.
+    pub fn is_silent(&self) -> bool {
+        self.is_alive && self.kind.is_none() && self.agent_version.is_none() && !self.is_declined
+    }
+
+    /// Whether nothing has come from a command since the connection was lost and came back, though it had written before.
+    pub fn output_is_in_doubt(&self) -> bool {
+        self.kind == Some(Kind::Command) && self.interruptions.leave_doubt()
+    }
+
     /// The kind of the session, once the agent has said so.
     pub fn kind(&self) -> Option<Kind> {
         self.kind

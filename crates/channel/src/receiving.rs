@@ -184,6 +184,6 @@ fn is_output(payload_type: PayloadType) -> bool {
 }
 
 /// The number in `EXIT_CODE: 7`.
-fn exit_status(payload: &[u8]) -> Option<i32> {
+fn exit_status(payload: &[u8]) -> Option<i64> {
     std::str::from_utf8(payload).ok()?.strip_prefix("EXIT_CODE:")?.trim().parse().ok()
 }

@@ -22,8 +22,8 @@ pub enum Event {
         /// The agent's version, as it says it. Without a handshake it does not.
         agent_version: Option<String>,
     },
-    /// The command has ended with this status; -1 if a signal ended it. What it wrote may still follow.
-    ExitStatus(i32),
+    /// The command has ended with this status; -1 if a signal ended it. Windows has 32 bits for it. What it wrote may still follow.
+    ExitStatus(i64),
     /// Bytes from the far side, in order. Of [`Session::next`](crate::Session::next) alone.
     Output(Bytes),
     /// Bytes that a command has written to its stderr. Of [`Session::next`](crate::Session::next) alone.
@@ -85,6 +85,11 @@ pub enum Closed {
         /// How long it has been waited for.
         waited: Duration,
     },
+    /// The agent had the data key, and gave up before it had KMS's answer to what it asked about it.
+    DecryptLate {
+        /// The key that has made it.
+        key_id: String,
+    },
     /// Something in an encrypted session was not encrypted with its key.
     Undecipherable,
 }
@@ -92,6 +97,6 @@ pub enum Closed {
 impl Closed {
     /// Whether the service knows that the session is over. If not, TerminateSession has to end it.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::ByService { .. } | Self::WhileAway | Self::DataKeyLate { .. })
+        matches!(self, Self::ByService { .. } | Self::WhileAway | Self::DataKeyLate { .. } | Self::DecryptLate { .. })
     }
 }

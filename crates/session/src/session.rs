@@ -25,6 +25,9 @@ use crate::sleep::SleepWatch;
 /// Frames fed before a flush, or taken before the caller has its turn.
 const BATCH: usize = 64;
 
+/// What agents say when they have waited for the handshake in vain (known from their code).
+const TIMED_OUT: &str = "Handshake timed out";
+
 /// The options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -79,6 +82,8 @@ pub struct Session {
     key: Option<KeyCall>,
     /// Why there is none.
     key_failure: Option<Closed>,
+    /// The key that has made it, from when the agent is told until the session has begun.
+    key_sent: Option<String>,
     sleep_watch: SleepWatch,
     /// When the connection is to be looked at again.
     keep_alive: Option<Instant>,
@@ -131,6 +136,7 @@ impl Session {
             target,
             key: None,
             key_failure: None,
+            key_sent: None,
             sleep_watch: SleepWatch::new(now, SystemTime::now()),
             keep_alive: None,
             events: VecDeque::new(),
@@ -278,6 +284,7 @@ impl Session {
             }
             ChannelEvent::Ready { kind, agent_version } => {
                 self.state = State::Open;
+                self.key_sent = None;
                 Event::Ready { kind, agent_version }
             }
             ChannelEvent::ExitStatus(status) => Event::ExitStatus(status),
@@ -297,7 +304,10 @@ impl Session {
     fn take_key(&mut self, now: Instant, answer: Result<DataKey, ApiError>) {
         let Some(KeyCall { key_id, .. }) = self.key.take() else { return };
         match answer {
-            Ok(key) => self.channel.encrypt(now, &key.plaintext, &key.ciphertext),
+            Ok(key) => {
+                self.channel.encrypt(now, &key.plaintext, &key.ciphertext);
+                self.key_sent = Some(key_id);
+            }
             Err(error) => {
                 self.channel.refuse_encryption(now, &format!("Error calling KMS GenerateDataKey API: {error}"));
                 self.key_failure = Some(Closed::NoDataKey { key_id, error });
@@ -312,7 +322,9 @@ impl Session {
             let waited = now.saturating_duration_since(key.asked);
             Closed::DataKeyLate { key_id: key.key_id, waited }
         });
-        self.closed(late.unwrap_or(Closed::ByService { output }));
+        let sent = self.key_sent.take().filter(|_| output.contains(TIMED_OUT));
+        let why = late.or(sent.map(|key_id| Closed::DecryptLate { key_id }));
+        self.closed(why.unwrap_or(Closed::ByService { output }));
     }
 
     /// The next thing that the session has to say.

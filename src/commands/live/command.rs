@@ -21,7 +21,7 @@ const LOST: Duration = Duration::from_secs(5);
 const CLOSED: Duration = Duration::from_secs(10);
 /// A command with a status that none has by accident.
 const COMMAND: &str = "sh -c 'exit 7'";
-const STATUS: i32 = 7;
+const STATUS: i64 = 7;
 /// Bytes of the download: a second and a half at an agent's pace.
 const DOWNLOAD: u64 = 1_500_000;
 const SOURCE: &str = "head -c 1500000 /dev/zero";
@@ -57,7 +57,7 @@ struct Ran {
 }
 
 /// Runs a command that is to end with `status`.
-async fn run(tour: &Tour<'_>, what: &'static str, command: &str, status: i32) -> Result<Ran, Error> {
+async fn run(tour: &Tour<'_>, what: &'static str, command: &str, status: i64) -> Result<Ran, Error> {
     let parameters = [("command", command), ("separateOutputStream", "true")];
     let request = tour.request(COMMAND_DOCUMENT, &parameters);
     let begun = Instant::now();
@@ -70,7 +70,7 @@ async fn run(tour: &Tour<'_>, what: &'static str, command: &str, status: i32) ->
     ended.and(closed).map(|()| ran)
 }
 
-async fn wait(visit: &mut Visit<'_>, status: i32) -> Result<(), Error> {
+async fn wait(visit: &mut Visit<'_>, status: i64) -> Result<(), Error> {
     let ended = |visit: &mut Visit<'_>| (visit.status.is_some() || visit.connections > 1).then_some(());
     visit.until(ENDED, "the command to end", ended).await?;
     let ended = match visit.until(LOST, "its exit status", |visit| visit.status).await {

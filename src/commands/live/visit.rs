@@ -40,7 +40,7 @@ pub(super) struct Visit<'a> {
     /// When the first and the last of them came.
     pub(super) came: Option<(Instant, Instant)>,
     /// The command's exit status.
-    pub(super) status: Option<i32>,
+    pub(super) status: Option<i64>,
     /// Whether the service has closed it.
     pub(super) is_closed: bool,
     /// Whether the service knows that it is over.

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use ssm_session::{Kind, Session};
@@ -19,6 +19,11 @@ const WAITING: usize = 64 << 10;
 const READ: usize = 4 << 10;
 /// The character by which a terminal ends its input at the beginning of a line (EOT).
 const END_OF_TRANSMISSION: u8 = 0x04;
+/// How long a shell has to be quiet after output until it is told the end of its input again, at the least.
+const QUIET: Duration = Duration::from_millis(300);
+/// The same as a part of the time since that end: each time counts as input, and the service's idle limit has to hold for
+/// a command that writes something now and then for ever.
+const QUIET_SHARE: u32 = 20;
 /// The list that `~?` shows.
 pub(super) const ESCAPES: &str = "\
 escapes, after a newline:
@@ -52,6 +57,10 @@ pub(super) struct Input {
     is_shell: bool,
     /// A port's bytes have ended: the terminate flag is to follow.
     finishing: bool,
+    /// When a shell's input has ended.
+    ended: Option<Instant>,
+    /// When the latest output came that a shell has written since it was last told of the end.
+    output: Option<Instant>,
 }
 
 impl Input {
@@ -117,7 +126,30 @@ impl Input {
         if is_within_line && self.is_shell {
             end.insert(0, b'\n');
         }
+        self.ended = self.is_shell.then(Instant::now);
         vec![Typed::Bytes(end)]
+    }
+
+    /// The far side has written something.
+    pub(super) fn output_came(&mut self, now: Instant) {
+        if self.ended.is_some() {
+            self.output = Some(now);
+        }
+    }
+
+    /// Tells a shell the end of its input again, once it has written something and is quiet since; says when that is to be
+    /// looked at. One that edits lines, such as bash, takes what comes while a command runs from a terminal in another mode,
+    /// in which the end is none: it reads a NUL later, and waits at its prompt.
+    pub(super) fn remind(&mut self, now: Instant) -> Option<Instant> {
+        let (ended, output) = (self.ended?, self.output?);
+        let due = output + QUIET.max(output.saturating_duration_since(ended) / QUIET_SHARE);
+        // What was typed is on its way before it.
+        if now < due || !self.waiting.is_empty() {
+            return Some(due).filter(|due| now < *due);
+        }
+        self.output = None;
+        self.push(&[END_OF_TRANSMISSION]);
+        None
     }
 
     /// Takes bytes to be sent.

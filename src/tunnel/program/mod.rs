@@ -24,6 +24,7 @@ use crate::diagnostics::{Error, session as words, tell};
 use crate::endpoints::escapes::Typed;
 use crate::endpoints::job_control::{JobSignal, JobSignals};
 use crate::endpoints::signals::{Asked, Signals};
+use crate::endpoints::stdio::is_reader_gone;
 use crate::endpoints::window_size::{SizeChanges, WindowSize};
 use away::Away;
 use input::{ESCAPES, ESCAPES_OF_PLUGIN, Input};
@@ -83,10 +84,12 @@ struct Program<'a> {
     away: Away,
     /// Why the latest attempt to connect has failed, while there is no connection.
     failed: Option<Arc<ConnectError>>,
+    /// When it is told that nothing more has come from a command whose connection was lost.
+    doubt: Option<Instant>,
     kind: Option<Kind>,
     /// The agent's version, of a session that another carries on.
     handed: Option<Option<String>>,
-    exit_status: Option<i32>,
+    exit_status: Option<i64>,
     /// The signal that was passed on to the program, and when nothing more is expected of a command.
     interrupted: Option<(&'static str, Option<Instant>)>,
     /// The session is closed; this is how.
@@ -130,6 +133,7 @@ impl<'a> Program<'a> {
             summary: Summary::new(now),
             away: Away::default(),
             failed: None,
+            doubt: None,
             kind: None,
             handed: None,
             exit_status: None,
@@ -139,7 +143,7 @@ impl<'a> Program<'a> {
     }
 
     async fn run(mut self) -> Left {
-        let outcome = loop {
+        let mut outcome = loop {
             let now = Instant::now();
             let wake = match self.settle(now) {
                 ControlFlow::Continue(wake) => wake,
@@ -160,7 +164,12 @@ impl<'a> Program<'a> {
         // Once the session has ended, whoever reads may take their time, until a signal says that they do not.
         let patience = if outcome.over { limits::FOREVER } else { limits::GOODBYE };
         tokio::select! {
-            () = self.output.finish(patience) => {}
+            written = self.output.finish(patience) => {
+                // What the last write brings to light counts like any other's, unless something else has ended the run.
+                if let (Err(cause), Outcome { over: true, result: Ok(_) }) = (written, &outcome) {
+                    outcome.result = unwritable(&cause);
+                }
+            }
             _ = self.signals.end(|| {}) => {}
         }
         self.input.close();
@@ -177,12 +186,14 @@ impl<'a> Program<'a> {
         }
         if self.output.collect(&mut self.session) {
             self.summary.output(now);
+            self.input.output_came(now);
         }
         if self.output.is_empty()
             && let Some(ended) = self.closed.take()
         {
             return ControlFlow::Break(ended.outcome(&self.seen(), self.session.channel()));
         }
+        let reminder = self.input.remind(now);
         self.input.send(now, &mut self.session);
         self.session.transmit(now, self.output.is_empty());
         let notice = self.away.notice_at();
@@ -196,7 +207,13 @@ impl<'a> Program<'a> {
             tracing::info!(signal, "the command has not ended");
             leave(status(signal))?;
         }
-        let times = [self.session.poll_timeout(now), self.away.notice_at(), interrupted];
+        if self.doubt.is_some_and(|at| at <= now) {
+            self.doubt = None;
+            if self.session.channel().output_is_in_doubt() {
+                tell(words::QUIET_SINCE_LOSS);
+            }
+        }
+        let times = [self.session.poll_timeout(now), self.away.notice_at(), interrupted, self.doubt, reminder];
         ControlFlow::Continue(times.into_iter().flatten().min().unwrap_or(now + limits::FOREVER))
     }
 
@@ -232,7 +249,7 @@ impl<'a> Program<'a> {
             }
             Turn::Resized(_) => {}
             Turn::Wrote(Ok(written)) => self.output.written(&written),
-            Turn::Wrote(Err(cause)) => return self.unwritable(&cause),
+            Turn::Wrote(Err(cause)) => return Flow::Break(Outcome { over: false, result: unwritable(&cause) }),
             Turn::Typed(Ok(typed)) => {
                 for piece in typed {
                     self.typed(now, piece).await?;
@@ -287,18 +304,11 @@ impl<'a> Program<'a> {
         Flow::Continue(())
     }
 
-    fn unwritable(&mut self, cause: &io::Error) -> Flow {
-        tracing::info!(%cause, "stdout is closed");
-        if crate::endpoints::stdio::is_reader_gone(cause) {
-            return leave(status("SIGPIPE"));
-        }
-        Flow::Break(Outcome { over: false, result: Err(Error::unwritable(cause)) })
-    }
-
     fn handle(&mut self, now: Instant, event: Event) -> Flow {
         match event {
             Event::Connected => {
                 self.failed = None;
+                self.doubt = (self.wanted == Wanted::Command).then(|| now + limits::DOUBT);
                 self.summary.connected(now);
                 self.away.over(self.input.is_raw(), self.output.is_on_alternate_screen());
             }
@@ -315,6 +325,7 @@ impl<'a> Program<'a> {
                 tracing::info!("connection lost: {loss}");
                 self.summary.lost(now);
                 self.away.begin(now);
+                self.doubt = None;
             }
             Event::Retrying { error, resuming } => self.retrying(now, error, resuming),
             Event::PortRefused => return self.failed(words::port_refused(self.settings.port, "")),
@@ -380,11 +391,28 @@ impl<'a> Program<'a> {
     /// The facts by which the program's end is judged.
     fn seen(&self) -> Seen {
         let interrupted = self.interrupted.map(|(signal, _)| signal);
-        Seen { wanted: self.wanted, kind: self.kind, exit_status: self.exit_status, interrupted }
+        let channel = self.session.channel();
+        Seen {
+            wanted: self.wanted,
+            kind: self.kind,
+            exit_status: self.exit_status,
+            interrupted,
+            is_silent: channel.is_silent(),
+            lost_output: channel.may_have_lost_output(),
+        }
     }
 
     fn report(&self, now: Instant) -> String {
         format!("session {}: {}", self.session.id(), self.summary.line(now, &self.session.stats()))
+    }
+}
+
+/// What the process ends with, since stdout takes nothing more.
+fn unwritable(cause: &io::Error) -> Result<u8, Error> {
+    tracing::info!(%cause, "stdout is closed");
+    match is_reader_gone(cause) {
+        true => Ok(status("SIGPIPE")),
+        false => Err(Error::unwritable(cause)),
     }
 }
 

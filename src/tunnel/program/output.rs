@@ -26,7 +26,7 @@ pub(super) struct Output {
     /// Everything goes to stdout, the exit status too: AWS's own client does so.
     is_merged: bool,
     /// An exit status that is to be written behind the output that has come before it.
-    exit_status: Option<i32>,
+    exit_status: Option<i64>,
 }
 
 /// How much was written, and to which.
@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// The command's exit status has come.
-    pub(super) fn exit_status(&mut self, status: i32) {
+    pub(super) fn exit_status(&mut self, status: i64) {
         self.exit_status = Some(status).filter(|_| self.is_merged);
     }
 
@@ -114,12 +114,16 @@ impl Output {
     }
 
     /// Waits, up to `limit`, until what was written has reached its readers.
-    pub(super) async fn finish(&mut self, limit: Duration) {
-        // Whoever reads slower than this has left, or is asked to: there is nobody to tell.
-        let _ = timeout(limit, async {
-            let _ = self.stdout.flush().await;
+    ///
+    /// # Errors
+    /// A write to stdout that was under way has failed.
+    pub(super) async fn finish(&mut self, limit: Duration) -> io::Result<()> {
+        let flush = async {
+            let flushed = self.stdout.flush().await;
             self.stderr.flush().await;
-        })
-        .await;
+            flushed
+        };
+        // Whoever reads slower than this has left, or is asked to: there is nobody to tell.
+        timeout(limit, flush).await.unwrap_or(Ok(()))
     }
 }

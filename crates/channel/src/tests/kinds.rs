@@ -66,6 +66,9 @@ fn a_command_has_two_streams_and_a_status() {
     table.agent_says(PayloadType::EXIT_CODE, b"EXIT_CODE: -1");
     table.agent_says(PayloadType::EXIT_CODE, b"EXIT_CODE: what");
     assert_eq!(table.events(), [Event::ExitStatus(-1)]);
+    // An access violation on Windows.
+    table.agent_says(PayloadType::EXIT_CODE, b"EXIT_CODE: 3221225477");
+    assert_eq!(table.events(), [Event::ExitStatus(0xC000_0005)]);
     assert_eq!(table.channel.buffered_bytes(), 0);
 }
 

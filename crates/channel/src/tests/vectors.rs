@@ -85,7 +85,7 @@ struct Replay {
     sent: Vec<(u32, Vec<u8>)>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    status: Option<i32>,
+    status: Option<i64>,
     refusals: usize,
     closed: Option<String>,
 }

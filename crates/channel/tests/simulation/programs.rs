@@ -222,7 +222,7 @@ pub(crate) struct World {
     wanted: Option<Size>,
     applied: Option<Size>,
     ready: Option<Kind>,
-    status: Option<i32>,
+    status: Option<i64>,
     closing: Option<Bytes>,
     /// The agent ended with messages that the client never acknowledged.
     lingered_out: bool,
@@ -570,7 +570,7 @@ impl World {
             return Err("output is said to be lost without an interruption".into());
         }
         let sent = self.agent.exit_code().filter(|_| !self.lingered_out);
-        if sent.is_some() && self.status != sent {
+        if sent.is_some() && self.status != sent.map(i64::from) {
             return Err(format!("the exit status was {sent:?}, not {:?}", self.status));
         }
         let kind = if self.script.kind == SessionKind::NonInteractiveCommand { Kind::Command } else { Kind::Terminal };

@@ -79,6 +79,7 @@ impl Agent {
                 self.program.over.first() == Some(&true) || !self.tcp_in.is_empty(),
                 self.program.over.last() == Some(&true) || !self.program.stderr.is_empty(),
             ];
+            self.counts.lost_output += (self.tcp_in.len() + self.program.stderr.len()) as u64;
             self.tcp_in.clear();
             self.program.stderr.clear();
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::carrier::{Place, Stream};
 use super::lane::Key;
@@ -42,15 +42,30 @@ pub(super) async fn run(local: Local, place: Place, key: Key, stream: Rc<Stream>
     let mut connection = Connection { local, place, key, stream, half_closed: None };
     let end = connection.carry().await;
     let Connection { local, place, key, .. } = connection;
-    match end {
-        End::InOrder => place.with_lane(|lane| lane.close(key)),
-        End::Refused | End::Broken => {
-            place.with_lane(|lane| lane.reset(key));
-            local.reset();
-        }
+    if end == End::InOrder {
+        place.with_lane(|lane| lane.close(key));
+    } else {
+        place.with_lane(|lane| lane.reset(key));
     }
     place.forget(key);
+    // What follows is between this side and its client, and in no other connection's way.
+    drop(place);
+    match end {
+        End::InOrder => see_off(local).await,
+        End::Refused | End::Broken => local.reset(),
+    }
     end
+}
+
+/// Ends a local connection so that its client gets all that was written. To close it at once would throw away what the
+/// client has not read yet, if that still sends: the system answers what comes for a closed socket with a reset.
+async fn see_off(mut local: Local) {
+    local.finish().await;
+    let discarding = async {
+        let mut buffer = vec![0; limits::READ];
+        while local.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+    };
+    let _ = timeout(limits::SEEN_OFF, discarding).await;
 }
 
 impl Connection {

@@ -315,11 +315,11 @@ impl Driver<'_> {
                 self.carrier.set(State::Up);
             }
             let idle_at = self.carrier.idle_since().map(|since| since + limits::IDLE).filter(|_| may_idle());
+            self.receive();
             if self.carrier.is_ending.get() || idle_at.is_some_and(|at| at <= now) {
                 self.carrier.is_ending.set(true);
                 return None;
             }
-            self.receive();
             self.send(now, &mut payload);
             self.session.transmit(now, true);
             let lane = self.carrier.look(Lane::poll_timeout);
@@ -407,14 +407,18 @@ impl Driver<'_> {
     fn receive(&mut self) {
         let mut lane = self.carrier.lane.borrow_mut();
         let Some(lane) = lane.as_mut() else { return };
+        if !self.session.channel().is_disconnecting() {
+            lane.disconnected();
+        }
         let mut only = false;
         while lane.wants_input()
             && let Some(bytes) = self.session.poll_output()
         {
             only |= lane.takes_one();
             if let Err(broken) = lane.handle_bytes(&bytes) {
-                tracing::warn!("{}: {broken}", self.destination);
+                self.carrier.set(State::Gone(Some(words::broken_forward(&broken))));
                 self.carrier.is_ending.set(true);
+                break;
             }
         }
         lane.handle_timeout(Instant::now());

@@ -73,7 +73,7 @@ impl Connection {
         let mut buffer = vec![0; limits::READ];
         let mut unread = Vec::new();
         loop {
-            if self.half_closed.is_some() && self.place.look(|lane| lane.undelivered(self.key)) > 0 {
+            if self.half_closed.is_some() && self.undelivered() > 0 {
                 // The far side cannot answer what it does not have.
                 self.half_closed = Some(Instant::now());
             }
@@ -91,7 +91,7 @@ impl Connection {
                 Turn::Changed => {}
                 Turn::Read(Ok(0)) => {
                     self.half_closed = Some(Instant::now());
-                    self.place.linger(true);
+                    self.place.linger(Some(self.key));
                 }
                 Turn::Read(Ok(length)) => {
                     let bytes = buffer.get(..length).unwrap_or_default();
@@ -102,7 +102,8 @@ impl Connection {
                     self.place.with_lane(|lane| lane.consume(self.key, length));
                     if self.half_closed.is_some() {
                         self.half_closed = Some(Instant::now());
-                        self.place.linger(false);
+                        self.stream.is_hurried.set(false);
+                        self.place.linger(None);
                     }
                 }
                 Turn::Read(Err(cause)) | Turn::Wrote(Err(cause)) => {
@@ -111,6 +112,10 @@ impl Connection {
                 }
             }
         }
+    }
+
+    fn undelivered(&self) -> usize {
+        self.place.look(|lane| lane.undelivered(self.key))
     }
 
     /// Whether it is over, and how. `is_written` says that nothing that was taken of the lane waits to be written.
@@ -125,7 +130,9 @@ impl Connection {
         if self.stream.is_finished.get() && is_delivered {
             return Some(End::InOrder);
         }
-        let is_silent = self.half_closed.is_some_and(|since| since + limits::HALF_CLOSED <= Instant::now());
+        let now = Instant::now();
+        let is_hurried = self.stream.is_hurried.get() && self.undelivered() == 0;
+        let is_silent = self.half_closed.is_some_and(|since| is_hurried || since + limits::HALF_CLOSED <= now);
         (is_silent && is_delivered).then_some(End::InOrder)
     }
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use ssm_smux::{Config, Event, Mux, ProtocolError, StreamId};
+use ssm_smux::{Config, Event, MAX_STREAMS, Mux, ProtocolError, StreamId};
 
 /// Agents up to this version know no smux. AWS's client draws the same line: both sides have to.
 const LAST_WITHOUT_SMUX: [u32; 4] = [3, 0, 196, 0];
@@ -80,7 +80,15 @@ impl Lane {
 
     /// Whether it has no room for another connection.
     pub(super) fn is_full(&self) -> bool {
-        matches!(self, Self::One(One { is_open: true, .. }))
+        match self {
+            Self::Many(mux) => mux.stats().streams >= MAX_STREAMS,
+            Self::One(one) => one.is_open,
+        }
+    }
+
+    /// Whether those whose end alone is waited for should make room.
+    pub(super) fn is_crowded(&self) -> bool {
+        matches!(self, Self::Many(mux) if mux.stats().streams > MAX_STREAMS / 2)
     }
 
     pub(super) fn takes_one(&self) -> bool {

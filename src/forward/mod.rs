@@ -222,8 +222,8 @@ impl<'a> Running<'a> {
                 place.room().await;
                 match place.open() {
                     Some(opened) => break (place, opened),
-                    // It has ended meanwhile.
-                    None if !place.is_live() => {}
+                    // It has ended meanwhile, or others were faster.
+                    None if !place.is_live() || place.is_full() => {}
                     None => {
                         told.tell(&format!("{destination}: the session has no room for another connection"));
                         return local.reset();

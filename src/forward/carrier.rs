@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::lane::{Key, Lane};
-use super::{Told, limits};
+use super::limits;
+use super::told::Told;
 use crate::diagnostics::{Error, session as words, tell};
 use crate::terminate;
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli::{Bind, Connection, Forwarding, Interface, LocalForward},
     diagnostics::{Error, ExitStatus, human::Time, tell},
-    endpoints::{listener::Listener, signals::Signals},
+    endpoints::{descriptors::Descriptors, listener::Listener, signals::Signals},
     forward::{self, Carry, Forward, Settings, Source, Start, Up},
     terminate,
 };
@@ -37,6 +37,7 @@ pub async fn forward(aws: &Aws, forwarding: &Forwarding, signals: &mut Signals) 
         listeners.push(listen(to).await?);
     }
     sign_in_before(aws, signals).await?;
+    let descriptors = Descriptors::raised();
     // Each has one of its own: a notification is for one waiter.
     let hurries: Vec<Notify> = listeners.iter().map(|_| Notify::new()).collect();
     let connections = forwarding.forwards.iter().map(|(_, connection)| connection);
@@ -63,7 +64,7 @@ pub async fn forward(aws: &Aws, forwarding: &Forwarding, signals: &mut Signals) 
         let signal = tokio::select! {
             signal = signals.end(report) => signal,
             () = up.notified() => match forwarding.command.split_first() {
-                Some((program, arguments)) => return local_command::run(program, arguments, signals, report).await,
+                Some((program, arguments)) => return local_command::run(program, arguments, signals, &descriptors, report).await,
                 None => signals.end(report).await,
             },
         };
@@ -125,6 +126,7 @@ pub(super) async fn keep(
     signals: &mut Signals,
 ) -> Result<u8, Error> {
     let (listener, destination) = listen_as_documented(&first).await?;
+    let _ = Descriptors::raised();
     let place = listener.to_string();
     let source = Source { start: Some(start(starter, hurry)), first: Some(first), heard: None };
     let forwards = vec![Forward { listener, destination: destination.into(), source, carry: None }];

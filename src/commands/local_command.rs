@@ -9,6 +9,7 @@ use tokio::{
 
 use crate::{
     diagnostics::{Error, ExitStatus},
+    endpoints::descriptors::Descriptors,
     endpoints::signals::{Asked, Signals},
 };
 
@@ -24,9 +25,10 @@ pub(super) async fn run(
     program: &OsString,
     arguments: &[OsString],
     signals: &mut Signals,
+    descriptors: &Descriptors,
     report: impl Fn(),
 ) -> Result<u8, Error> {
-    let mut child = Command::new(program).args(arguments).spawn().map_err(|cause| {
+    let mut child = descriptors.as_before(|| Command::new(program).args(arguments).spawn()).map_err(|cause| {
         let message = format!("{} cannot be run: {cause}", program.display());
         Error::new(ExitStatus::Usage, message, "write the command behind '--', as it is typed in a shell")
     })?;

@@ -117,6 +117,12 @@ pub fn forward_ended(output: &str) -> Error {
     Error::new(ExitStatus::Unavailable, why, hint)
 }
 
+/// The agent has sent what is no forward's bytes.
+pub fn broken_forward(broken: &dyn std::error::Error) -> Error {
+    let what = format!("what comes from the agent cannot be read: {broken}");
+    Error::new(ExitStatus::Broken, what, "update the agent on the node, and report this if it happens again")
+}
+
 /// All sessions of a bond were closed, and no other reaches the joiner.
 pub fn bond_lost() -> Error {
     let what = "the sessions were closed, and the joiner on the node cannot be reached again";

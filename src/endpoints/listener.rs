@@ -4,16 +4,24 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 #[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 
 use futures_util::future::select_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// How often a free port is looked for that is free at all addresses.
 const FREE_PORT_TRIES: u32 = 16;
+/// Who may connect to a UNIX socket.
+#[cfg(unix)]
+const OWNER_ALONE: u32 = 0o600;
+/// Connections to a UNIX socket that wait to be taken, as many as the standard library has.
+#[cfg(unix)]
+const BACKLOG: u32 = 128;
 
 /// Takes connections at one port of some addresses, or at a UNIX socket.
 pub enum Listener {
@@ -106,20 +114,24 @@ impl Listener {
         }
     }
 
-    /// Listens at a UNIX socket, in the place of one that nobody listens at any more.
+    /// Listens at a UNIX socket, in the place of one that nobody listens at any more. Its owner alone may connect, as with
+    /// ssh.
     ///
     /// # Errors
     /// Those of `bind(2)`.
     #[cfg(unix)]
     pub async fn socket(path: &Path) -> io::Result<Self> {
-        let listener = match UnixListener::bind(path) {
+        let socket = match bound(path) {
             Err(cause) if cause.kind() == ErrorKind::AddrInUse && is_left_behind(path).await => {
                 std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
+                bound(path)?
             }
-            listener => listener?,
+            socket => socket?,
         };
-        Ok(Self::Socket(listener, SocketFile(path.to_owned())))
+        let file = SocketFile(path.to_owned());
+        // Before it listens nobody can connect, so that there is no time in which others may.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(OWNER_ALONE))?;
+        Ok(Self::Socket(socket.listen(BACKLOG)?, file))
     }
 
     /// The TCP port, if it is at one.
@@ -162,6 +174,14 @@ impl fmt::Display for Listener {
             Self::Socket(_, SocketFile(path)) => path.display().fmt(f),
         }
     }
+}
+
+/// A UNIX socket that has its file, and does not listen yet.
+#[cfg(unix)]
+fn bound(path: &Path) -> io::Result<UnixSocket> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    Ok(socket)
 }
 
 /// Whether the machine has no such address, or not this family.

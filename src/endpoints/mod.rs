@@ -1,5 +1,6 @@
 //! Endpoints: stdio, the terminal and signals, to which a session is joined on this side.
 
+pub mod descriptors;
 pub mod escapes;
 pub mod job_control;
 pub mod listener;

@@ -9,14 +9,15 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use ssm_aws::Aws;
-use ssm_session::{Closed, Event, Kind, Session};
+use ssm_aws::{Aws, ErrorKind};
+use ssm_session::{Closed, ConnectError, Event, Kind, Session};
 use ssm_smux::Event as StreamEvent;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::lane::{Key, Lane};
 use super::limits;
+use super::told::Told;
 use crate::diagnostics::{Error, session as words, tell};
 use crate::terminate;
 
@@ -45,6 +46,8 @@ pub(super) struct Stream {
     pub(super) is_refused: Cell<bool>,
     /// It ends at once: its session is over, or it was reset.
     pub(super) is_gone: Cell<bool>,
+    /// Its end is waited for, and others need its place.
+    pub(super) is_hurried: Cell<bool>,
 }
 
 /// The state that the tasks of a carrier share.
@@ -56,8 +59,11 @@ pub(super) struct Carrier {
     streams: RefCell<HashMap<Key, Rc<Stream>>>,
     /// Connections that have been given a place here.
     placed: Cell<usize>,
-    /// Those of them whose end alone is waited for.
-    lingering: Cell<usize>,
+    /// Those of them whose end alone is waited for, the longest first.
+    lingering: RefCell<Vec<Key>>,
+    begun: Instant,
+    /// Since when its session has no connection to AWS, once it had one.
+    away_since: Cell<Option<Instant>>,
     idle_since: Cell<Instant>,
     /// There is something to do.
     work: Notify,
@@ -78,7 +84,9 @@ impl Carrier {
             lane: RefCell::default(),
             streams: RefCell::default(),
             placed: Cell::new(0),
-            lingering: Cell::new(0),
+            lingering: RefCell::default(),
+            begun: Instant::now(),
+            away_since: Cell::default(),
             idle_since: Cell::new(Instant::now()),
             work: Notify::new(),
             is_ending: Cell::new(false),
@@ -124,7 +132,7 @@ impl Carrier {
             tokio::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
-            if !self.is_live() || !self.lane.borrow().as_ref().is_some_and(Lane::is_full) {
+            if !self.is_live() || !self.is_full() {
                 return;
             }
             changed.await;
@@ -133,9 +141,29 @@ impl Carrier {
 
     /// How well another connection would fare here: the lower the better.
     pub(super) fn load(&self) -> (bool, usize) {
-        let lane = self.lane.borrow();
-        let is_bad = lane.as_ref().is_some_and(|lane| lane.is_stalled() || lane.is_full() || !lane.wants_input());
-        (is_bad, self.placed.get().saturating_sub(self.lingering.get()))
+        let is_bad = self.look(|lane| lane.is_stalled() || lane.is_full() || !lane.wants_input());
+        let is_away = self.away_since.get().is_some_and(|since| since + limits::AWAY <= Instant::now());
+        (is_bad || is_away || self.is_slow(), self.in_use())
+    }
+
+    /// Connections that are more than waited for.
+    fn in_use(&self) -> usize {
+        self.placed.get().saturating_sub(self.lingering.borrow().len())
+    }
+
+    /// Whether it has no room for another connection.
+    pub(super) fn is_full(&self) -> bool {
+        self.look(Lane::is_full)
+    }
+
+    /// Whether its session takes long to start.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(*self.state.borrow(), State::Starting) && self.begun + limits::PATIENCE <= Instant::now()
+    }
+
+    /// Whether it does not move, and nobody needs it.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.in_use() == 0 && self.away_since.get().is_none() && self.look(Lane::is_stalled)
     }
 
     /// Since when it has no connections, if it has none.
@@ -146,7 +174,7 @@ impl Carrier {
     /// Keeps a place for a connection until that is dropped.
     pub(super) fn place(self: &Rc<Self>) -> Place {
         self.placed.set(self.placed.get() + 1);
-        Place { carrier: Rc::clone(self), lingers: Cell::new(false) }
+        Place { carrier: Rc::clone(self), lingers: Cell::default() }
     }
 
     pub(super) fn set(&self, state: State) {
@@ -171,8 +199,21 @@ impl Carrier {
         let key = self.lane.borrow_mut().as_mut()?.open(Instant::now())?;
         let stream = Rc::<Stream>::default();
         self.streams.borrow_mut().insert(key, Rc::clone(&stream));
+        if self.look(Lane::is_crowded) {
+            self.hurry();
+        }
         self.work.notify_one();
         Some((key, stream))
+    }
+
+    /// Has the connection end whose end was waited for longest.
+    fn hurry(&self) {
+        let lingering = self.lingering.borrow();
+        let mut streams = lingering.iter().filter_map(|key| self.stream(*key));
+        if let Some(stream) = streams.find(|stream| !stream.is_hurried.get()) {
+            stream.is_hurried.set(true);
+            stream.changed.notify_one();
+        }
     }
 
     /// Does something with the lane, and has it moved on.
@@ -210,15 +251,18 @@ impl Carrier {
 /// A connection's place.
 pub(super) struct Place {
     carrier: Rc<Carrier>,
-    lingers: Cell<bool>,
+    /// The connection, if its end alone is waited for.
+    lingers: Cell<Option<Key>>,
 }
 
 impl Place {
-    /// Says whether its connection is one whose end alone is waited for: it is in no other's way then.
-    pub(super) fn linger(&self, lingers: bool) {
-        if self.lingers.replace(lingers) != lingers {
-            let others = self.carrier.lingering.get();
-            self.carrier.lingering.set(if lingers { others + 1 } else { others.saturating_sub(1) });
+    /// Says which connection it has whose end alone is waited for, if it is one: it is in no other's way then.
+    pub(super) fn linger(&self, key: Option<Key>) {
+        let before = self.lingers.replace(key);
+        if before != key {
+            let mut lingering = self.carrier.lingering.borrow_mut();
+            lingering.retain(|other| Some(*other) != before);
+            lingering.extend(key);
         }
     }
 }
@@ -233,7 +277,7 @@ impl std::ops::Deref for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.linger(false);
+        self.linger(None);
         let placed = self.carrier.placed.get().saturating_sub(1);
         self.carrier.placed.set(placed);
         if placed == 0 {
@@ -254,7 +298,15 @@ pub(super) async fn run(
     keep_alive: bool,
     may_idle: impl Fn() -> bool,
 ) {
-    let mut driver = Driver { carrier, session: &mut session, aws, destination, keep_alive, settled_at: None };
+    let mut driver = Driver {
+        carrier,
+        session: &mut session,
+        aws,
+        destination,
+        keep_alive,
+        settled_at: None,
+        told: Told::default(),
+    };
     if let Some(agent_version) = up {
         driver.up(Instant::now(), agent_version.as_deref());
     }
@@ -295,12 +347,14 @@ struct Driver<'a> {
     keep_alive: bool,
     /// When the agent has had the time to refuse the destination as such.
     settled_at: Option<Instant>,
+    told: Told,
 }
 
 impl Driver<'_> {
     /// Returns why the session is closed, or nothing if it is to be ended.
     async fn run(&mut self, may_idle: impl Fn() -> bool) -> Option<Closed> {
         let mut payload = Vec::new();
+        let mut was_full = false;
         loop {
             let now = Instant::now();
             self.session.handle_timeout(now);
@@ -315,12 +369,16 @@ impl Driver<'_> {
                 self.carrier.set(State::Up);
             }
             let idle_at = self.carrier.idle_since().map(|since| since + limits::IDLE).filter(|_| may_idle());
+            self.receive();
             if self.carrier.is_ending.get() || idle_at.is_some_and(|at| at <= now) {
                 self.carrier.is_ending.set(true);
                 return None;
             }
-            self.receive();
             self.send(now, &mut payload);
+            if std::mem::replace(&mut was_full, self.carrier.is_full()) && !was_full {
+                // There is room for the next.
+                self.carrier.changed.notify_waiters();
+            }
             self.session.transmit(now, true);
             let lane = self.carrier.look(Lane::poll_timeout);
             let times = [self.session.poll_timeout(now), lane, idle_at, self.settled_at];
@@ -381,18 +439,17 @@ impl Driver<'_> {
                 self.carrier.set(State::Gone(Some(why)));
                 self.carrier.is_ending.set(true);
             }
-            Event::Connected => self.carrier.with_lane(|lane| lane.resumed(now)),
+            Event::Connected => {
+                self.carrier.away_since.set(None);
+                self.carrier.with_lane(|lane| lane.resumed(now));
+            }
             Event::PortRefused => self.carrier.with_lane(Lane::connect_failed),
             Event::Notice(text) => tell(&text),
-            Event::Lost(loss) => tracing::info!("{}: connection lost: {loss}", self.destination),
-            Event::Retrying { error, resuming } => {
-                let failure = words::connect(&error, self.aws);
-                let what = if resuming { "connection lost, resuming it" } else { "no connection yet" };
-                tracing::info!("{what}: {failure}");
-                if resuming && error.kind().is_denial() {
-                    tell(&format!("{what}: {failure}; {}", failure.hint));
-                }
+            Event::Lost(loss) => {
+                self.carrier.away_since.set(self.carrier.away_since.get().or(Some(now)));
+                tracing::info!("{}: connection lost: {loss}", self.destination);
             }
+            Event::Retrying { error, resuming } => self.retrying(&error, resuming),
             Event::Unsupported(why) => {
                 self.carrier.set(State::Gone(Some(words::no_forward(why))));
                 self.carrier.is_ending.set(true);
@@ -403,18 +460,38 @@ impl Driver<'_> {
         None
     }
 
+    /// The session has no connection, for this reason. It is asked for again and again, but for one that is not permitted:
+    /// another session may be, and this one would only hold up its connections.
+    fn retrying(&self, error: &ConnectError, resuming: bool) {
+        let failure = words::connect(error, self.aws);
+        let what = if resuming { "connection lost, resuming it" } else { "no connection yet" };
+        tracing::info!("{what}: {failure}");
+        match error.kind() {
+            ErrorKind::Denied if resuming => {
+                self.carrier.set(State::Gone(Some(failure)));
+                self.carrier.is_ending.set(true);
+            }
+            kind if resuming && kind.is_denial() => self.told.tell(&format!("{what}: {failure}; {}", failure.hint)),
+            _ => {}
+        }
+    }
+
     /// Gives the lane what has come, and tells the connections.
     fn receive(&mut self) {
         let mut lane = self.carrier.lane.borrow_mut();
         let Some(lane) = lane.as_mut() else { return };
+        if !self.session.channel().is_disconnecting() {
+            lane.disconnected();
+        }
         let mut only = false;
         while lane.wants_input()
             && let Some(bytes) = self.session.poll_output()
         {
             only |= lane.takes_one();
             if let Err(broken) = lane.handle_bytes(&bytes) {
-                tracing::warn!("{}: {broken}", self.destination);
+                self.carrier.set(State::Gone(Some(words::broken_forward(&broken))));
                 self.carrier.is_ending.set(true);
+                break;
             }
         }
         lane.handle_timeout(Instant::now());

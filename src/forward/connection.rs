@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::carrier::{Place, Stream};
 use super::lane::Key;
@@ -42,15 +42,30 @@ pub(super) async fn run(local: Local, place: Place, key: Key, stream: Rc<Stream>
     let mut connection = Connection { local, place, key, stream, half_closed: None };
     let end = connection.carry().await;
     let Connection { local, place, key, .. } = connection;
-    match end {
-        End::InOrder => place.with_lane(|lane| lane.close(key)),
-        End::Refused | End::Broken => {
-            place.with_lane(|lane| lane.reset(key));
-            local.reset();
-        }
+    if end == End::InOrder {
+        place.with_lane(|lane| lane.close(key));
+    } else {
+        place.with_lane(|lane| lane.reset(key));
     }
     place.forget(key);
+    // What follows is between this side and its client, and in no other connection's way.
+    drop(place);
+    match end {
+        End::InOrder => see_off(local).await,
+        End::Refused | End::Broken => local.reset(),
+    }
     end
+}
+
+/// Ends a local connection so that its client gets all that was written. To close it at once would throw away what the
+/// client has not read yet, if that still sends: the system answers what comes for a closed socket with a reset.
+async fn see_off(mut local: Local) {
+    local.finish().await;
+    let discarding = async {
+        let mut buffer = vec![0; limits::READ];
+        while local.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+    };
+    let _ = timeout(limits::SEEN_OFF, discarding).await;
 }
 
 impl Connection {
@@ -58,7 +73,7 @@ impl Connection {
         let mut buffer = vec![0; limits::READ];
         let mut unread = Vec::new();
         loop {
-            if self.half_closed.is_some() && self.place.look(|lane| lane.undelivered(self.key)) > 0 {
+            if self.half_closed.is_some() && self.undelivered() > 0 {
                 // The far side cannot answer what it does not have.
                 self.half_closed = Some(Instant::now());
             }
@@ -76,7 +91,7 @@ impl Connection {
                 Turn::Changed => {}
                 Turn::Read(Ok(0)) => {
                     self.half_closed = Some(Instant::now());
-                    self.place.linger(true);
+                    self.place.linger(Some(self.key));
                 }
                 Turn::Read(Ok(length)) => {
                     let bytes = buffer.get(..length).unwrap_or_default();
@@ -87,7 +102,8 @@ impl Connection {
                     self.place.with_lane(|lane| lane.consume(self.key, length));
                     if self.half_closed.is_some() {
                         self.half_closed = Some(Instant::now());
-                        self.place.linger(false);
+                        self.stream.is_hurried.set(false);
+                        self.place.linger(None);
                     }
                 }
                 Turn::Read(Err(cause)) | Turn::Wrote(Err(cause)) => {
@@ -96,6 +112,10 @@ impl Connection {
                 }
             }
         }
+    }
+
+    fn undelivered(&self) -> usize {
+        self.place.look(|lane| lane.undelivered(self.key))
     }
 
     /// Whether it is over, and how. `is_written` says that nothing that was taken of the lane waits to be written.
@@ -110,7 +130,9 @@ impl Connection {
         if self.stream.is_finished.get() && is_delivered {
             return Some(End::InOrder);
         }
-        let is_silent = self.half_closed.is_some_and(|since| since + limits::HALF_CLOSED <= Instant::now());
+        let now = Instant::now();
+        let is_hurried = self.stream.is_hurried.get() && self.undelivered() == 0;
+        let is_silent = self.half_closed.is_some_and(|since| is_hurried || since + limits::HALF_CLOSED <= now);
         (is_silent && is_delivered).then_some(End::InOrder)
     }
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use ssm_smux::{Config, Event, Mux, ProtocolError, StreamId};
+use ssm_smux::{Config, Event, MAX_STREAMS, Mux, ProtocolError, StreamId};
 
 /// Agents up to this version know no smux. AWS's client draws the same line: both sides have to.
 const LAST_WITHOUT_SMUX: [u32; 4] = [3, 0, 196, 0];
@@ -28,7 +28,8 @@ pub(super) enum Lane {
     One(One),
 }
 
-/// The one connection of a session without smux.
+/// The one connection of a session without smux. The agent connects when the session starts, and again when it gets the
+/// first bytes after the end of a connection.
 #[derive(Default)]
 pub(super) struct One {
     is_open: bool,
@@ -36,12 +37,34 @@ pub(super) struct One {
     unread: BytesMut,
     /// Its end is to follow what waits.
     closing: bool,
+    /// How far the agent is with the end of the connection before.
+    parting: Parting,
+}
+
+/// How far the agent is with the end of a connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Parting {
+    /// It has a connection for what is sent: the first, or one that it was asked for.
+    #[default]
+    Over,
+    /// It may not know of the end yet. What it is sent now would still go to the old connection.
+    Told,
+    /// It knows. What comes before it is asked to connect again is the rest of the old connection.
+    Known,
 }
 
 /// Whether a forward with an agent of this version carries one connection at a time.
 pub fn takes_one(agent_version: Option<&str>) -> bool {
     let version = agent_version.and_then(ssm_session::version);
     version.is_some_and(|version| version <= LAST_WITHOUT_SMUX)
+}
+
+impl One {
+    /// Nobody reads or writes it any more, and its end is to follow what waits.
+    fn close(&mut self) {
+        self.unread.clear();
+        self.closing = true;
+    }
 }
 
 impl Lane {
@@ -57,7 +80,15 @@ impl Lane {
 
     /// Whether it has no room for another connection.
     pub(super) fn is_full(&self) -> bool {
-        matches!(self, Self::One(One { is_open: true, .. }))
+        match self {
+            Self::Many(mux) => mux.stats().streams >= MAX_STREAMS,
+            Self::One(one) => one.is_open,
+        }
+    }
+
+    /// Whether those whose end alone is waited for should make room.
+    pub(super) fn is_crowded(&self) -> bool {
+        matches!(self, Self::Many(mux) if mux.stats().streams > MAX_STREAMS / 2)
     }
 
     pub(super) fn takes_one(&self) -> bool {
@@ -69,7 +100,8 @@ impl Lane {
             Self::Many(mux) => mux.open(now).ok().map(Key::Stream),
             Self::One(One { is_open: true, .. }) => None,
             Self::One(one) => {
-                *one = One { is_open: true, ..One::default() };
+                // What the server of the first has said before is kept; before another it says nothing.
+                one.is_open = true;
                 Some(Key::Only)
             }
         }
@@ -125,7 +157,7 @@ impl Lane {
     pub(super) fn close(&mut self, key: Key) {
         match (self, key) {
             (Self::Many(mux), Key::Stream(id)) => mux.close(id),
-            (Self::One(one), _) => one.closing = true,
+            (Self::One(one), _) => one.close(),
             _ => {}
         }
     }
@@ -135,7 +167,7 @@ impl Lane {
             (Self::Many(mux), Key::Stream(id)) => mux.reset(id),
             (Self::One(one), _) => {
                 one.waiting.clear();
-                one.closing = true;
+                one.close();
             }
             _ => {}
         }
@@ -164,7 +196,7 @@ impl Lane {
         match self {
             Self::Many(mux) => mux.handle_bytes(bytes),
             Self::One(one) => {
-                if one.is_open {
+                if one.parting == Parting::Over && !one.closing {
                     one.unread.extend_from_slice(bytes);
                 }
                 Ok(())
@@ -178,9 +210,13 @@ impl Lane {
             Self::Many(mux) => {
                 mux.poll_transmit(now, max, out);
             }
+            Self::One(one) if one.parting == Parting::Told => {}
             Self::One(one) => {
                 let length = max.min(one.waiting.len());
                 out.extend_from_slice(&one.waiting.split_to(length));
+                if length > 0 {
+                    one.parting = Parting::Over;
+                }
             }
         }
     }
@@ -189,10 +225,19 @@ impl Lane {
     pub(super) fn take_disconnect(&mut self) -> bool {
         match self {
             Self::One(one) if one.closing && one.waiting.is_empty() => {
-                *one = One::default();
+                *one = One { parting: Parting::Told, ..One::default() };
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The agent knows of the end of the one connection, if there was one.
+    pub(super) fn disconnected(&mut self) {
+        if let Self::One(one) = self
+            && one.parting == Parting::Told
+        {
+            one.parting = Parting::Known;
         }
     }
 

@@ -12,6 +12,12 @@ pub(super) const SETTLED: Duration = Duration::from_millis(60);
 /// side. A FIN would close it in both directions, and cut the answer off; without one a server that waits for the end of file
 /// waits for ever.
 pub(super) const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// For the client of a connection that the far side has closed to read what is left and to close its own end.
+pub(super) const SEEN_OFF: Duration = Duration::from_secs(60);
+/// For a session that is being started, while another can take the connection.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Without its connection to AWS for so long, a session gets no new connections if others can: most are back by then.
+pub(super) const AWAY: Duration = Duration::from_secs(3);
 /// Without a connection for so long, a session that is not the only one is ended.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// After a session beside others could not be started: until the next attempt. A quota or a throttled API needs time.

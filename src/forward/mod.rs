@@ -7,8 +7,9 @@ mod connection;
 mod lane;
 mod limits;
 mod pool;
+mod told;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,10 +23,11 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{sleep_until, timeout};
 
-use crate::diagnostics::{Error, session as words, tell};
+use crate::diagnostics::Error;
 use crate::endpoints::listener::{Listener, Local};
 use connection::End;
 use pool::{Pool, Task};
+use told::Told;
 
 pub use lane::takes_one;
 pub use pool::{Happened, Heard, Settings, Source, Start, Up};
@@ -222,8 +224,8 @@ impl<'a> Running<'a> {
                 place.room().await;
                 match place.open() {
                     Some(opened) => break (place, opened),
-                    // It has ended meanwhile.
-                    None if !place.is_live() => {}
+                    // It has ended meanwhile, or others were faster.
+                    None if !place.is_live() || place.is_full() => {}
                     None => {
                         told.tell(&format!("{destination}: the session has no room for another connection"));
                         return local.reset();
@@ -246,33 +248,5 @@ impl<'a> Running<'a> {
             self.drivers.push(task);
         }
         while self.drivers.next().await.is_some() {}
-    }
-}
-
-/// The news of connections that came to nothing, as far as it was told.
-#[derive(Default)]
-struct Told {
-    last: RefCell<Option<(String, Instant)>>,
-    has_cured: Cell<bool>,
-}
-
-impl Told {
-    /// Tells it, unless it was told a moment ago.
-    fn tell(&self, text: &str) {
-        let now = Instant::now();
-        let mut last = self.last.borrow_mut();
-        if last.as_ref().is_some_and(|(told, at)| told == text && *at + limits::AGAIN > now) {
-            return;
-        }
-        tell(text);
-        *last = Some((text.to_owned(), now));
-    }
-
-    /// The destination could not be connected to: each time that is told, and the first time what cures it.
-    fn refused(&self, destination: &str) {
-        tell(&format!("{destination}: the node cannot connect to it"));
-        if !self.has_cured.replace(true) {
-            tell(words::UNREACHABLE);
-        }
     }
 }

@@ -117,7 +117,14 @@ impl<'a> Pool<'a> {
             let place = self.choose().place();
             // The start has its own limit, and the handshake its own behind it.
             let limit = self.settings.connect_timeout * 2;
-            match settled(&place, limit).await {
+            let mut state = settled(&place, limits::PATIENCE.min(limit)).await;
+            if matches!(state, State::Starting) {
+                if let Some(up) = self.best_up() {
+                    return Ok(up.place());
+                }
+                state = settled(&place, limit.saturating_sub(limits::PATIENCE)).await;
+            }
+            match state {
                 State::Up => return Ok(place),
                 State::Gone(Some(error)) if self.is_last(&place) => return Err(error),
                 State::Gone(None) if self.is_last(&place) => return Err(words::forward_ended_here()),
@@ -137,13 +144,36 @@ impl<'a> Pool<'a> {
     /// The carrier with the least to do, or a new one.
     fn choose(&self) -> Rc<Carrier> {
         self.carriers.borrow_mut().retain(|carrier| carrier.is_live());
+        // While one is slow to start, so would be the next.
+        let is_time = self.no_more_until.get().is_none_or(|until| until <= Instant::now())
+            && !self.carriers.borrow().iter().any(|carrier| carrier.is_slow());
+        if is_time && self.start.is_some() {
+            self.replace_abandoned();
+        }
         let best = self.carriers.borrow().iter().min_by_key(|carrier| carrier.load()).cloned();
-        let may_start = self.no_more_until.get().is_none_or(|until| until <= Instant::now())
-            && self.carriers.borrow().len() < self.settings.sessions;
+        let may_start = is_time && self.carriers.borrow().len() < self.settings.sessions;
         match best {
             Some(best) if best.load() == (false, 0) || !may_start => best,
             _ => self.add(),
         }
+    }
+
+    /// Ends the sessions that do not move and that nobody uses: others may have their place.
+    fn replace_abandoned(&self) {
+        self.carriers.borrow_mut().retain(|carrier| {
+            let is_abandoned = carrier.is_abandoned();
+            if is_abandoned {
+                carrier.end();
+            }
+            !is_abandoned
+        });
+    }
+
+    /// The carrier with the least to do of those that are up and well.
+    fn best_up(&self) -> Option<Rc<Carrier>> {
+        let carriers = self.carriers.borrow();
+        let up = carriers.iter().filter(|carrier| carrier.is_live() && matches!(carrier.state(), State::Up));
+        up.filter(|carrier| !carrier.load().0).min_by_key(|carrier| carrier.load()).cloned()
     }
 
     /// Starts another session.

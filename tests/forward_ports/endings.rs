@@ -123,3 +123,18 @@ fn a_destination_that_never_reads_does_not_hold_up_the_end() {
     let report = bench.finish();
     assert_eq!(report.sessions[0].state, SessionState::EndedByApi);
 }
+
+/// The forward takes more for itself: each of its connections has a descriptor.
+#[test]
+#[cfg(target_os = "linux")]
+fn its_command_has_the_limit_of_open_files_that_it_would_have_without_us() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(512), ..limit }).unwrap();
+    let bench = bench(&[leads("localhost:7", Peer::echo().address())]);
+    let script = "ulimit -Sn; grep -c '^Max open files  *512 ' /proc/$PPID/limits";
+    let done = bench.proxy().args(["-L0:localhost:7", "--quiet", HOST, "--", "sh", "-c", script]).run();
+    assert_eq!(done.text(), "512\n0\n", "{done}");
+    bench.finish();
+}

@@ -6,9 +6,10 @@ use std::net::Shutdown;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use fixtures::standin::Options;
 use fixtures::{Peer, noise};
 
-use super::{Forward, bench, leads};
+use super::{Forward, bench, bench_with, leads};
 
 /// How long the end of a connection is held back: that of docs/forwards.md, and what a busy machine adds.
 const HELD_BACK: Duration = Duration::from_secs(5);
@@ -98,6 +99,41 @@ fn git_clones_through_it() {
         fs::remove_dir_all(folder.join(".git")).unwrap();
     }
     fixtures::same_tree(&work, &clone);
+    let _ = forward.end();
+    bench.finish();
+}
+
+/// What the client has not read when the server closes is still its own, though it goes on sending.
+#[test]
+fn the_rest_of_an_answer_survives_a_client_that_still_sends() {
+    let answer = noise(7, 2 << 20);
+    let sent = answer.clone();
+    let server = Peer::each(move |_, mut stream| {
+        stream.read_exact(&mut [0; 4]).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let bench = bench_with(&[leads("localhost:80", server.address())], Options::default().unpaced());
+    let forward = Forward::to(&bench, &["localhost:80"], &["--no-pace"]);
+    let mut stream = forward.connect();
+    stream.write_all(b"get\n").unwrap();
+    bench.wait_for("the end of the server", |report| super::total(report, |counts| counts.open) == 0);
+    let mut begun = vec![0; 64 << 10];
+    stream.read_exact(&mut begun).unwrap();
+    stream.write_all(b"thanks").unwrap();
+    let mut rest = Vec::new();
+    // Each is sent after what was read before it, and each may be the one that is answered by a reset.
+    loop {
+        let mut part = vec![0; 16 << 10];
+        let length = stream.read(&mut part).expect("the answer goes on");
+        if length == 0 {
+            break;
+        }
+        rest.extend_from_slice(&part[..length]);
+        stream.write_all(b"more").expect("the connection is not broken");
+    }
+    assert!([begun, rest].concat() == answer, "the answer is not whole");
     let _ = forward.end();
     bench.finish();
 }

@@ -13,6 +13,7 @@ mod databases;
 mod destinations;
 mod endings;
 mod half_close;
+mod load;
 mod one_at_a_time;
 mod stays_up;
 mod unix_sockets;

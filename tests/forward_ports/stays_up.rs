@@ -177,3 +177,20 @@ fn signs_of_life_are_sent_to_others_if_they_are_asked_for() {
 fn sessions(bench: Bench) -> usize {
     bench.finish().sessions.len()
 }
+
+/// Bytes that no agent sends say nothing of what is to follow: the session is over, and that is told.
+#[test]
+fn what_cannot_be_read_ends_its_session_at_once() {
+    let bench = bench(&[leads("localhost:7", Peer::echo().address())]);
+    let forward = Forward::to(&bench, &["localhost:7"], &[]);
+    let mut stream = forward.connect();
+    answers(&mut stream, "up");
+    let broken = Instant::now();
+    bench.fault(Fault::Inject(1, b"garbage, and no frame".to_vec()));
+    is_reset(&mut stream);
+    assert!(broken.elapsed() < Duration::from_secs(5), "{:?}", broken.elapsed());
+    answers(&mut forward.connect(), "another");
+    let done = forward.end();
+    assert!(done.stderr.contains("localhost:7: what comes from the agent cannot be read: "), "{done}");
+    bench.finish();
+}

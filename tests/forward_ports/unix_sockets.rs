@@ -1,5 +1,6 @@
 //! UNIX sockets in place of a port.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use fixtures::{HOST, Peer, Signal};
@@ -12,6 +13,8 @@ fn a_socket_is_there_while_it_runs() {
     let path = bench.folder().join("forward.sock");
     let running = bench.proxy().args([&format!("-L{}:localhost:7", path.display()), HOST]).start();
     assert_eq!(places(&running, 1), [path.display().to_string()]);
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "others may connect");
     answers(&mut UnixStream::connect(&path).unwrap(), "through a socket");
     running.signal(Signal::TERM);
     let _ = running.ended().ok();

@@ -284,6 +284,11 @@ impl Channel {
         self.is_disconnecting = self.kind == Some(Kind::Forward);
     }
 
+    /// Whether the far side may not know yet that the connection has ended, after [`disconnect`](Self::disconnect).
+    pub fn is_disconnecting(&self) -> bool {
+        self.is_disconnecting || self.send_buffer.awaits_acknowledgement()
+    }
+
     /// The terminal has this size, from now on. It is sent first of all, again when the session has begun, and then
     /// whenever it has changed.
     pub fn resize(&mut self, size: Size) {

@@ -80,9 +80,9 @@ pub enum ResetReason {
 /// How a stream does not move.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stall {
-    /// The agent has the stream's first bytes, and neither data nor FIN has come back since
-    /// [`DIAL_LIMIT`](crate::DIAL_LIMIT): its dial hangs, or the destination is slow to answer. A hanging dial holds up
-    /// all streams opened after it.
+    /// The agent has the stream's SYN, and neither data nor FIN has come back since
+    /// [`DIAL_LIMIT`](crate::DIAL_LIMIT): its dial hangs, or the destination is slow to answer, or waits to be asked. A
+    /// hanging dial holds up all streams opened after it.
     Unanswered,
     /// Nothing of what is in flight was delivered for [`DELIVERY_LIMIT`](crate::DELIVERY_LIMIT): the path is down, or
     /// the agent's memory is full because the destination of some stream does not read. Then nothing else moves either.

@@ -14,7 +14,7 @@ pub const UNREAD_LIMIT: usize = 16 << 20;
 /// Streams of one session, those included that are closed and wait for the far side's FIN. Go's smux stops reading when
 /// 1024 streams wait for their dial.
 pub const MAX_STREAMS: usize = 1000;
-/// Without an answer for so long after its first bytes were delivered, a stream is
+/// Without an answer for so long after its SYN was delivered, a stream is
 /// [`Stall::Unanswered`](crate::Stall::Unanswered). A dial whose first two packets were lost takes 3 s. A destination
 /// that thinks for longer costs no more than another session.
 pub const DIAL_LIMIT: Duration = Duration::from_secs(5);

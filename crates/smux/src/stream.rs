@@ -41,7 +41,7 @@ pub(crate) struct Stream {
     pub(crate) in_flight: usize,
     /// When something was last delivered, or the first of what is in flight was handed over.
     progress: Instant,
-    /// More than the SYN is delivered, since then.
+    /// The SYN is delivered, since then: the agent is to dial.
     asked: Option<Instant>,
     delivered: u64,
     /// Bytes received and not consumed.
@@ -114,7 +114,7 @@ impl Stream {
         self.delivered += count as u64;
         self.progress = now;
         self.is_undelivered = false;
-        if self.asked.is_none() && self.delivered > HEADER as u64 {
+        if self.asked.is_none() && self.delivered >= HEADER as u64 {
             self.asked = Some(now);
         }
     }

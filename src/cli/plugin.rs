@@ -108,9 +108,14 @@ pub fn parse(args: &[OsString], response: Option<&str>) -> PluginCall {
                 .to_owned(),
         ),
         ["--version"] => PluginCall::Version,
-        [first] | [first, _] => PluginCall::Say(format!(
-            "\nUnknown operation {first}. \nUse session-manager-plugin --version to check the version.\n\n"
-        )),
+        [first] | [first, _] => {
+            // AWS's own shows it, with the token.
+            let shown =
+                if first.trim_start().starts_with('{') { "(a response, without region and operation)" } else { first };
+            PluginCall::Say(format!(
+                "\nUnknown operation {shown}. \nUse session-manager-plugin --version to check the version.\n\n"
+            ))
+        }
         [_, region, OPERATION, rest @ ..] => {
             let rest = |at: usize| rest.get(at).copied().unwrap_or_default();
             match join(response.unwrap_or_default(), region, [rest(0), rest(1), rest(2)]) {
@@ -241,6 +246,9 @@ mod tests {
         assert_eq!(said(&[]), installed);
         for words in [&["-v"][..], &["--help"], &["a", "b"], &["--version", "x"]] {
             assert_eq!(said(words), unknown(words[0]));
+        }
+        for words in [&[RESPONSE][..], &[RESPONSE, "eu-west-1"]] {
+            assert_eq!(said(words), unknown("(a response, without region and operation)"));
         }
         assert_eq!(said(&[RESPONSE, "eu-west-1", "StopSession"]), "Invalid Operation");
         assert!(matches!(parse(&line(&["--version"]), None), PluginCall::Version));

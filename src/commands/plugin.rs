@@ -6,20 +6,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ssm_aws::{Aws, Overrides, Sessions};
 use ssm_session::{PLUGIN_VERSION, Service};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::forward::listen_as_documented;
-use super::print::{excused, print};
+use super::print::{Texts, print};
 use crate::cli::plugin::{Joined, PluginCall};
 use crate::diagnostics::{Error, ExitStatus, tell, tell_failure};
 use crate::endpoints::job_control::{JobSignal, JobSignals};
+use crate::endpoints::listener::Listener;
 use crate::endpoints::signals::Signals;
-use crate::endpoints::stdio::write_all;
-use crate::forward::{self, Forward, Happened, Source, Up, takes_one};
+use crate::forward::{self, Forward, Happened, Heard, Source, Up, takes_one};
 use crate::tunnel::{self, Notes, Ran, SessionEnd, Settings, Wanted};
+
+/// For stdout's reader to take the last words, where a person or a program has ended the session.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// The same where the session has ended by itself: a reader may take its time, until a signal.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Does what the caller of AWS's client asks for, and gives the status of it: that client ends with 0 in any case.
 pub async fn plugin(call: PluginCall, signals: &mut Signals) -> u8 {
@@ -53,7 +60,10 @@ async fn join(joined: Joined, signals: &mut Signals) -> u8 {
         (None, Err(error)) if !notes.is_up() => refusal(&error.message),
         (None, _) => farewell(&id, ""),
     };
-    let is_said = say(&text).await;
+    // Whoever ends the program does not wait for its reader.
+    let patience = if notes.end().is_none() && ended.is_ok() { GOODBYE } else { FOREVER };
+    let said = signals.unless_ended(timeout(patience, say(&text)), || {}).await;
+    let is_said = said.ok().and_then(Result::ok).unwrap_or_default();
     if let Err(error) = &ended {
         match notes.is_up() {
             true => tell_failure(&id, error),
@@ -69,8 +79,7 @@ async fn load(overrides: &Overrides) -> Result<Aws, Error> {
         Ok(aws) => return Ok(aws),
         Err(error) => Error::from(error),
     };
-    let unsigned = Overrides { profile: None, no_sign_request: true, ..overrides.clone() };
-    let aws = Aws::load(&unsigned).await.map_err(|_| error.clone())?;
+    let aws = Aws::load_unsigned(overrides).await.map_err(|_| error.clone())?;
     tell(&format!("a lost connection cannot be resumed: {error}; {}", error.hint));
     Ok(aws)
 }
@@ -97,28 +106,14 @@ async fn run(aws: &Aws, joined: Joined, notes: &Rc<Notes>, signals: &mut Signals
 
 /// Takes connections for a session that turned out to be a forward, until a signal or the session's end.
 async fn forward(aws: &Aws, up: Up, settings: &Settings, signals: &mut Signals) -> Result<(), Error> {
-    let id = up.0.id().to_owned();
-    let takes_one = takes_one(up.1.as_deref());
     let mut jobs = JobSignals::listen_to_ignored().map_err(|cause| crate::diagnostics::session::no_terminal(&cause))?;
     let (listener, destination) = listen_as_documented(&up).await?;
-    let place = match listener.port() {
-        Some(port) => format!("Port {port}"),
-        None => format!("Unix socket {listener}"),
-    };
-    let waiting = if takes_one { "" } else { "\nWaiting for connections...\n" };
-    let opened = format!("{place} opened for sessionId {id}.\n{waiting}");
-    // Of the first connection alone AWS's client says something.
-    let accepted = Cell::new(Some(match takes_one {
-        true => format!("Connection accepted for session {id}.\n"),
-        false => format!("\nConnection accepted for session [{id}]\n"),
-    }));
-    let closing = RefCell::new(None);
-    let heard = |happened| match happened {
-        Happened::Accepted => write(accepted.take().as_deref().unwrap_or_default()),
-        Happened::Refused => write("\nConnection to destination port failed, check SSM Agent logs.\n"),
-        Happened::Closed(text) => drop(closing.replace(Some(text))),
-    };
-    let source = Source { start: None, first: Some(up), heard: Some(Rc::new(heard)) };
+    settings.notes.up();
+    let said = Said::of(&up, &listener);
+    let closing = Rc::new(RefCell::new(None));
+    // The loop must not wait for whoever reads this.
+    let (texts, mut writing) = Texts::begin();
+    let source = Source { start: None, heard: Some(said.heard(texts.clone(), &closing)), first: Some(up) };
     let forwards = vec![Forward { listener, destination: destination.into(), source, carry: None }];
     let pool = forward::Settings {
         connect_timeout: settings.connect_timeout,
@@ -127,27 +122,79 @@ async fn forward(aws: &Aws, up: Up, settings: &Settings, signals: &mut Signals) 
         sessions: 1,
         keep_alive: false,
     };
-    let listening = || write_all(opened.as_bytes()).or_else(excused);
+    let listening = || {
+        texts.add(said.opened.clone());
+        Ok(())
+    };
     let until = async {
-        let stop = async {
-            while jobs.next().await != JobSignal::Stop {}
-            "SIGTSTP"
-        };
         let signal = tokio::select! {
-            signal = signals.end(|| tell(&format!("forwarding {place}"))) => signal,
-            signal = stop => signal,
+            signal = signals.end(|| tell(&format!("forwarding {}", said.place))) => signal,
+            signal = stopped(&mut jobs) => signal,
+            error = writing.failed() => return Err(error),
         };
         tracing::info!(signal, "ending");
-        write("Terminate signal received, exiting.\n");
+        texts.add("Terminate signal received, exiting.\n".to_owned());
+        Ok(())
     };
-    let ended = forward::run(aws, pool, forwards, listening, until).await;
-    match closing.take() {
+    let ended = forward::run(aws, pool, forwards, listening, until).await.and_then(|ended| ended);
+    let closing = closing.take();
+    drop(texts);
+    let patience = if closing.is_none() { GOODBYE } else { FOREVER };
+    let written = signals.unless_ended(timeout(patience, writing.done()), || {}).await;
+    tracing::debug!(?written, "the forward's texts");
+    match closing {
         Some(text) => {
             settings.notes.ended(SessionEnd::Closed(text));
             // Why is in the text, and whoever has ended it knows.
             ended.or(Ok(()))
         }
         None => ended,
+    }
+}
+
+/// Waits for the key that stops a program: nobody could let this one go on.
+async fn stopped(jobs: &mut JobSignals) -> &'static str {
+    while jobs.next().await != JobSignal::Stop {}
+    "SIGTSTP"
+}
+
+/// What AWS's client says of a forward.
+struct Said {
+    place: String,
+    opened: String,
+    accepted: String,
+}
+
+impl Said {
+    fn of((session, agent_version): &Up, listener: &Listener) -> Self {
+        let id = session.id();
+        let place = match listener.port() {
+            Some(port) => format!("Port {port}"),
+            None => format!("Unix socket {listener}"),
+        };
+        let opened = format!("{place} opened for sessionId {id}.\n");
+        match takes_one(agent_version.as_deref()) {
+            true => Self { place, opened, accepted: format!("Connection accepted for session {id}.\n") },
+            false => Self {
+                place,
+                opened: format!("{opened}\nWaiting for connections...\n"),
+                accepted: format!("\nConnection accepted for session [{id}]\n"),
+            },
+        }
+    }
+
+    /// Hears what happens to the forward; `closing` gets the text of the session's end.
+    fn heard(&self, texts: Texts, closing: &Rc<RefCell<Option<String>>>) -> Rc<Heard<'static>> {
+        // Of the first connection alone AWS's client says something.
+        let accepted = Cell::new(Some(self.accepted.clone()));
+        let closing = Rc::clone(closing);
+        Rc::new(move |happened| match happened {
+            Happened::Accepted => accepted.take().into_iter().for_each(|text| texts.add(text)),
+            Happened::Refused => {
+                texts.add("\nConnection to destination port failed, check SSM Agent logs.\n".to_owned());
+            }
+            Happened::Closed(text) => drop(closing.replace(Some(text))),
+        })
     }
 }
 
@@ -171,12 +218,5 @@ async fn say(text: &str) -> u8 {
             tell(&format!("{error}; {}", error.hint));
             error.status as u8
         }
-    }
-}
-
-/// Says it on stdout at once. A stdout that takes nothing ends no forward.
-fn write(text: &str) {
-    if let Err(cause) = write_all(text.as_bytes()) {
-        tracing::info!(%cause, "stdout is closed");
     }
 }

@@ -33,9 +33,14 @@ pub(super) fn gateway(error: &GatewayError) -> Error {
 
 fn stream_url(error: &UrlError) -> Error {
     let hint = match error {
-        UrlError::Unusable => "check what --endpoint-url or AWS_ENDPOINT_URL_SSM points at",
-        UrlError::Unencrypted(_) => "an unencrypted stream is allowed only with an http:// --endpoint-url",
-        UrlError::Stranger(_) => "if this host is yours, say so with --endpoint-url",
+        UrlError::Unusable => {
+            "whoever has answered StartSession is not the service: check --endpoint-url and AWS_ENDPOINT_URL_SSM, or what has \
+             called session-manager-plugin"
+        }
+        UrlError::Unencrypted(_) => {
+            "an unencrypted stream is allowed only with an http:// --endpoint-url or AWS_ENDPOINT_URL_SSM"
+        }
+        UrlError::Stranger(_) => "if this host is yours, say so with --endpoint-url or AWS_ENDPOINT_URL_SSM",
     };
     Error::new(ExitStatus::Broken, error.to_string(), hint)
 }

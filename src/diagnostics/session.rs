@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use ssm_aws::{Aws, Denial};
-use ssm_session::{Closed, ConnectError};
+use ssm_session::{Closed, ConnectError, NO_ENCRYPTION};
 
 use super::aws::api;
 use super::credentials::{renewal, sign_in};
@@ -256,6 +256,13 @@ pub fn closed(why: &Closed, aws: &Aws) -> Error {
         }
         Closed::NoDataKey { key_id, error } => {
             return api(error).after(&format!("the session is to be encrypted with the KMS key {key_id}"));
+        }
+        Closed::TargetUnknown { key_id } => {
+            let hint = format!(
+                "the KMS key {key_id} is bound to the target, which the caller has not told: it has to pass its request of \
+                 StartSession as the fifth argument of session-manager-plugin, as the AWS CLI does"
+            );
+            return Error::new(ExitStatus::Config, NO_ENCRYPTION, hint);
         }
         Closed::DataKeyLate { key_id, waited } => {
             let what = format!(

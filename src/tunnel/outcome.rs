@@ -57,7 +57,8 @@ impl Notes {
         self.end.borrow().clone()
     }
 
-    pub(super) fn up(&self) {
+    /// Notes that the session has begun.
+    pub fn up(&self) {
         self.is_up.set(true);
     }
 

@@ -42,6 +42,30 @@ fn what_is_no_session_is_answered_as_awss_own_does() {
 }
 
 #[test]
+fn a_response_without_the_rest_of_its_call_shows_no_token() {
+    let bench = open();
+    let response = r#" {"SessionId":"s","TokenValue":"secret","StreamUrl":"wss://nowhere.invalid/x"}"#;
+    for args in [&[response][..], &[response, "us-east-1"]] {
+        let done = plugin(&bench).args(args).run().ok();
+        let said = format!("\nUnknown operation (a response, without region and operation). \n{UNKNOWN}\n\n");
+        assert_eq!((done.text(), done.stderr.as_str()), (said, ""));
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_stream_that_is_no_url_is_blamed_on_whoever_gave_it() {
+    let bench = open();
+    let started = Started::shell(&bench);
+    let mut response = started.response.clone();
+    response["StreamUrl"] = json!("nowhere");
+    let done = started.join_as(&bench, &response.to_string()).run().ok();
+    assert!(done.text().contains("Cannot perform start session: "), "{done}");
+    assert!(done.stderr.contains("or what has called session-manager-plugin"), "{done}");
+    bench.finish();
+}
+
+#[test]
 fn no_argument_is_too_long_or_too_odd_and_none_is_shown() {
     let bench = open();
     let long = "x".repeat(10_000);
@@ -234,7 +258,9 @@ fn a_port_that_is_taken_is_said_and_ends_the_session() {
     let parameters = json!({ "portNumber": ["80"], "localPortNumber": [port] });
     let started = Started::document(&bench, "AWS-StartPortForwardingSession", &parameters);
     let done = started.join(&bench).env("SSM_PROXY_EXIT_STATUS", "1").run().code(69);
-    assert!(done.stderr.contains(&format!("cannot listen at port {port}: ")), "{done}");
+    let said = format!("{}Cannot perform start session: cannot listen at port {port}: ", started.greeting());
+    assert!(done.text().starts_with(&said) && !done.text().contains("Exiting"), "{done}");
+    assert_eq!(done.stderr, "ssm-proxy: hint: choose another port; 0 takes a free one\n");
     assert!(bench.finish().sessions[0].terminate_called);
 }
 

@@ -7,8 +7,12 @@ mod ansible;
 mod aws_cli;
 mod boto3;
 mod calls;
+mod credentials;
 mod dialogue;
+mod encrypted;
 mod install;
+#[cfg(target_os = "linux")]
+mod unread;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

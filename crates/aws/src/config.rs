@@ -18,7 +18,7 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
-use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_ssm::{Client, config::Builder};
 #[cfg(test)]
 use aws_smithy_runtime_api::client::http::HttpClient;
@@ -77,6 +77,32 @@ impl Aws {
 
     pub(super) async fn load_from(overrides: &Overrides, env: Env, files: EnvConfigFiles) -> Result<Self, LoadError> {
         let (profile, sections) = load_profile(overrides, &env, &files).await?;
+        Self::of(overrides, env, files, profile, sections).await
+    }
+
+    /// The same without a profile and without signatures, where [`load`](Self::load) fails: no profile file is read.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that overrides and the environment alone can give.
+    pub async fn load_unsigned(overrides: &Overrides) -> Result<Self, LoadError> {
+        Self::load_unsigned_from(overrides, Env::real()).await
+    }
+
+    async fn load_unsigned_from(overrides: &Overrides, env: Env) -> Result<Self, LoadError> {
+        let overrides = Overrides { profile: None, no_sign_request: true, ..overrides.clone() };
+        let profile = Profile::none();
+        let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build();
+        let sections = load_sections(&env, &files, &profile).await?;
+        Self::of(&overrides, env, files, profile, sections).await
+    }
+
+    async fn of(
+        overrides: &Overrides,
+        env: Env,
+        files: EnvConfigFiles,
+        profile: Profile,
+        sections: ProfileSet,
+    ) -> Result<Self, LoadError> {
         let settings = Settings { env: &env, sections: &sections };
         let endpoints = Endpoints::read(&settings, overrides)?;
         let dialer = Dialer::new(Arc::new(Trust::new(settings.trust_source(overrides))));
@@ -395,6 +421,16 @@ mod tests {
 
     fn profile(name: &str) -> Overrides {
         Overrides { profile: Some(name.to_owned()), ..Overrides::default() }
+    }
+
+    #[tokio::test]
+    async fn without_a_profile_none_has_to_be_there() {
+        let folder = Folder::new();
+        let broken = folder.write("broken", "[default\nregion=x\n").display().to_string();
+        let env = [("AWS_PROFILE", "nobody"), ("AWS_CONFIG_FILE", &*broken), KEYS[0], NO_IMDS];
+        let overrides = Overrides { region: Some("eu-west-3".to_owned()), ..profile("nobody") };
+        let aws = Aws::load_unsigned_from(&overrides, Env::from_slice(&env)).await.unwrap();
+        assert_eq!((aws.region.as_str(), aws.signs(), aws.profile()), ("eu-west-3", false, "default"));
     }
 
     #[tokio::test]

@@ -30,7 +30,12 @@ impl Profile {
         let from_env = || variable(env, "AWS_PROFILE").or_else(|| variable(env, "AWS_DEFAULT_PROFILE"));
         let name = own.map(str::to_owned).or_else(from_env);
         let named = name.is_some();
-        Self { name: name.unwrap_or_else(|| "default".to_owned()), named, overriding: own.is_some() }
+        Self { named, overriding: own.is_some(), ..name.map_or_else(Self::none, |name| Self { name, ..Self::none() }) }
+    }
+
+    /// The one that is in use where nothing names any; it need not exist.
+    pub(super) fn none() -> Self {
+        Self { name: "default".to_owned(), named: false, overriding: false }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use http::HeaderMap;
 use ssm_aws::{Aws, Sessions, Stream};
 use ssm_channel::PLUGIN_VERSION;
 use ssm_gateway::{Error as GatewayError, Gateway, Opening, StreamUrl, sign_upgrade};
@@ -66,12 +67,38 @@ impl Connector {
         let aws = &self.aws;
         let url = StreamUrl::parse(&stream.url, aws.endpoint_override.as_deref(), aws.stream_override.as_deref());
         let url = url.map_err(|error| ConnectError::Gateway { error: error.into(), signed: false })?;
+        // A source of credentials may take longer than any dial.
+        let signature = self.signature(&url, may_be_unsigned).await?;
         let begun = Instant::now();
         let limit = limits::dial(aws);
-        let gateway = timeout(limit, self.dial(&url, stream, early, may_be_unsigned)).await;
+        let gateway = timeout(limit, self.dial(&url, stream, early, signature)).await;
         let gateway = gateway.map_err(|_| ConnectError::Silent { host: url.host().to_owned(), limit })??;
         tracing::info!(%url, took = %format_args!("{} ms", begun.elapsed().as_millis()), "data channel open");
         Ok(Box::new(gateway))
+    }
+
+    /// The headers that sign the upgrade, if any do. Where there may be none, credentials are waited for up to a limit: the
+    /// rest of the time to connect is for a connection without a signature.
+    async fn signature(&self, url: &StreamUrl, may_be_unsigned: bool) -> Result<Option<HeaderMap>, ConnectError> {
+        if url.is_presigned() {
+            return Ok(None);
+        }
+        let credentials = match may_be_unsigned {
+            true => timeout(limits::CREDENTIALS, self.aws.credentials()).await,
+            false => Ok(self.aws.credentials().await),
+        };
+        let why = match credentials {
+            Ok(Ok(credentials)) => {
+                let signature = credentials.map(|it| sign_upgrade(url, &self.aws.region, &it, SystemTime::now()));
+                return signature.transpose().map_err(|error| ConnectError::Gateway { error, signed: true });
+            }
+            Ok(Err(error)) if !may_be_unsigned => return Err(error.into()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no credentials within {} s", limits::CREDENTIALS.as_secs()),
+        };
+        tracing::info!("the connection goes without a signature: {why}");
+        self.is_unsigned.store(true, Ordering::Relaxed);
+        Ok(None)
     }
 
     async fn dial(
@@ -79,26 +106,12 @@ impl Connector {
         url: &StreamUrl,
         stream: &Stream,
         early: Option<Early>,
-        may_be_unsigned: bool,
+        signature: Option<HeaderMap>,
     ) -> Result<Gateway, ConnectError> {
         let aws = &self.aws;
-        let credentials = match url.is_presigned() {
-            true => None,
-            false => match aws.credentials().await {
-                Err(error) if may_be_unsigned => {
-                    tracing::info!("the connection goes without a signature: {error}");
-                    self.is_unsigned.store(true, Ordering::Relaxed);
-                    None
-                }
-                credentials => credentials?,
-            },
-        };
-        let signed = url.is_presigned() || credentials.is_some();
+        let signed = url.is_presigned() || signature.is_some();
         let failed = |error: GatewayError| ConnectError::Gateway { error, signed };
-        let headers = match credentials {
-            Some(credentials) => sign_upgrade(url, &aws.region, &credentials, SystemTime::now()).map_err(failed)?,
-            None => http::HeaderMap::new(),
-        };
+        let headers = signature.unwrap_or_default();
         let early = match early {
             Some(early) => early.to(&url.address()).await,
             None => None,

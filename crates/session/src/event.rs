@@ -78,6 +78,11 @@ pub enum Closed {
         /// Why not.
         error: ApiError,
     },
+    /// The session is to be encrypted, and its target, to which its key is bound, is not known: it was started elsewhere.
+    TargetUnknown {
+        /// The key that was to make the data key.
+        key_id: String,
+    },
     /// The agent did not wait for the data key: it gives the client 15 s for the whole handshake (known from its code).
     DataKeyLate {
         /// The key that was to make it.

@@ -62,7 +62,7 @@ pub use early::Early;
 pub use error::ConnectError;
 pub use event::{Closed, Event};
 pub use observer::{Direction, Observer};
-pub use session::{Options, Session};
+pub use session::{NO_ENCRYPTION, Options, Session};
 pub use ssm_channel::{
     Accepts, Channel, DigestOf, ForwardProperties, Kind, LargerMessages, Layout, PLUGIN_VERSION, Service, Size, Stats,
     version,

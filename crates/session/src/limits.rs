@@ -20,6 +20,9 @@ pub(crate) fn dial(aws: &Aws) -> Duration {
     aws.limits().connect.map_or(DIAL, |connection| connection.saturating_add(DIAL))
 }
 
+/// For credentials that a first connection can do without. Half the time that there is to connect.
+pub(crate) const CREDENTIALS: Duration = Duration::from_secs(30);
+
 /// For the close frame to be handed over to the operating system.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(100);
 

@@ -27,6 +27,9 @@ const BATCH: usize = 64;
 
 /// What agents say when they have waited for the handshake in vain (known from their code).
 const TIMED_OUT: &str = "Handshake timed out";
+/// What AWS's client says where it has not been told the target, to which the key of a session is bound.
+pub const NO_ENCRYPTION: &str = "Installed version of CLI does not support Session Manager encryption feature. Please \
+    upgrade to the latest version of your CLI (e.g., AWS CLI).";
 
 /// The options of a session.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +281,10 @@ impl Session {
             // A command may be silent for as long as it likes.
             ChannelEvent::Alive => return self.state = State::Open,
             ChannelEvent::KeyWanted(request) => {
+                if self.target.is_empty() {
+                    let why = Closed::TargetUnknown { key_id: request.key_id };
+                    return self.without_key(now, NO_ENCRYPTION, why);
+                }
                 let (aws, id) = (&self.connector.aws, &self.connector.session_id);
                 self.key = Some(KeyCall::begin(aws, id, &self.target, request, now));
                 return;
@@ -300,7 +307,7 @@ impl Session {
         self.events.push_back(event);
     }
 
-    /// KMS has answered. Without a key the agent is told so, and ends the session; in case it does not, a limit does.
+    /// KMS has answered.
     fn take_key(&mut self, now: Instant, answer: Result<DataKey, ApiError>) {
         let Some(KeyCall { key_id, .. }) = self.key.take() else { return };
         match answer {
@@ -309,11 +316,17 @@ impl Session {
                 self.key_sent = Some(key_id);
             }
             Err(error) => {
-                self.channel.refuse_encryption(now, &format!("Error calling KMS GenerateDataKey API: {error}"));
-                self.key_failure = Some(Closed::NoDataKey { key_id, error });
-                self.state = State::Establishing { deadline: now + limits::CANCELLATION };
+                let text = format!("Error calling KMS GenerateDataKey API: {error}");
+                self.without_key(now, &text, Closed::NoDataKey { key_id, error });
             }
         }
+    }
+
+    /// Tells the agent that there is no key, upon which it ends the session; in case it does not, a limit does.
+    fn without_key(&mut self, now: Instant, text: &str, why: Closed) {
+        self.channel.refuse_encryption(now, text);
+        self.key_failure = Some(why);
+        self.state = State::Establishing { deadline: now + limits::CANCELLATION };
     }
 
     /// The agent has ended the session, perhaps because there was no data key in time.

@@ -317,7 +317,7 @@ impl<'a> Program<'a> {
                 self.exit_status = Some(status);
                 self.output.exit_status(status);
             }
-            Event::Notice(text) if self.wanted.is_as_plugin() => self.output.say(&text),
+            Event::Notice(text) if self.wanted.is_as_plugin() => self.output.say(&text, self.input.is_raw()),
             // A command's stderr is its own.
             Event::Notice(text) if self.wanted == Wanted::Command => tracing::info!(text, "the preferences say"),
             Event::Notice(text) => tell(&text),
@@ -354,7 +354,10 @@ impl<'a> Program<'a> {
         self.summary.ready(now, agent_version);
         tracing::info!(session_id = self.session.id(), ?kind, "session begun");
         self.kind = Some(kind);
-        self.settings.notes.up();
+        if kind != Kind::Forward {
+            // A forward has begun when it listens.
+            self.settings.notes.up();
+        }
         if kind == Kind::Port && self.wanted.is_as_plugin() {
             // sftp has Ctrl-C end a transfer, and not the connection.
             self.signals.leave_ignored();

@@ -44,9 +44,13 @@ impl Output {
         Self { stdout, stderr, out, err, screen, is_seen, is_merged, exit_status: None }
     }
 
-    /// Adds a line to stdout.
-    pub(super) fn say(&mut self, line: &str) {
-        self.out.extend_from_slice(format!("{line}\n").as_bytes());
+    /// Adds lines to stdout. A terminal that `is_raw` makes no line ends of its own.
+    pub(super) fn say(&mut self, text: &str, is_raw: bool) {
+        let end = if is_raw && io::stdout().is_terminal() { "\r\n" } else { "\n" };
+        for line in text.split('\n') {
+            self.out.extend_from_slice(line.as_bytes());
+            self.out.extend_from_slice(end.as_bytes());
+        }
     }
 
     /// The command's exit status has come.

@@ -1,0 +1,60 @@
+//! A stdout that nobody reads: a forward goes on all the same, and ends when it is asked to.
+
+use std::io::{ErrorKind, PipeWriter, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use fixtures::{Bench, Signal};
+use serde_json::json;
+use standin::SessionState;
+
+use super::{Started, open};
+
+/// Room in the pipe: for the words of the beginning and for some of what follows.
+const ROOM: usize = 4096;
+/// Connections whose words need more than the pipe and whatever waits before it.
+const MANY: usize = 300;
+/// How long one connection may take to be refused.
+const REFUSED: Duration = Duration::from_secs(20);
+
+/// Leaves a pipe just that room.
+fn fill(pipe: &mut PipeWriter) {
+    let capacity = rustix::pipe::fcntl_getpipe_size(&*pipe).expect("a pipe has a size");
+    pipe.write_all(&vec![b'.'; capacity - ROOM]).expect("it takes as much as it holds");
+}
+
+/// Waits until the far side has refused a connection.
+fn is_refused(port: u16) {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("the forward listens");
+    connection.set_read_timeout(Some(REFUSED)).expect("a limit");
+    let end = connection.read(&mut [0]).map_err(|cause| cause.kind());
+    assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+}
+
+fn ends_by(bench: &Bench, signal: Signal) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    fill(&mut writer);
+    let port = fixtures::free_port();
+    let parameters = json!({ "portNumber": ["81"], "localPortNumber": [port.to_string()] });
+    let started = Started::document(bench, "AWS-StartPortForwardingSession", &parameters);
+    let running = started.join(bench).stdout(writer).limit(Duration::from_secs(20)).spawn();
+    running.listens(port);
+    for _ in 0..MANY {
+        is_refused(port);
+    }
+    running.signal(signal);
+    let _ = running.ended().ok();
+    bench.wait_for("the session's end", |report| {
+        report.session(started.id()).is_some_and(|session| session.state != SessionState::Open)
+    });
+    drop(reader);
+}
+
+#[test]
+fn a_forward_whose_words_nobody_reads_goes_on_and_ends_by_a_signal() {
+    let bench = open();
+    for signal in [Signal::INT, Signal::TERM] {
+        ends_by(&bench, signal);
+    }
+    bench.finish();
+}

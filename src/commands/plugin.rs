@@ -21,6 +21,7 @@ use crate::endpoints::job_control::{JobSignal, JobSignals};
 use crate::endpoints::listener::Listener;
 use crate::endpoints::signals::Signals;
 use crate::forward::{self, Forward, Happened, Heard, Source, Up, takes_one};
+use crate::terminate;
 use crate::tunnel::{self, Notes, Ran, SessionEnd, Settings, Wanted};
 
 /// For stdout's reader to take the last words, where a person or a program has ended the session.
@@ -43,12 +44,17 @@ pub async fn plugin(call: PluginCall, signals: &mut Signals) -> u8 {
 
 async fn join(joined: Joined, signals: &mut Signals) -> u8 {
     let id = joined.session.id.clone();
-    // A stdout that cannot be written to ends the session below.
-    let _ = say(&format!("\nStarting session with SessionId: {id}\n")).await;
+    let greeting = format!("\nStarting session with SessionId: {id}\n");
+    let greeted = signals.unless_ended(say(&greeting), || {}).await;
     let notes = Rc::<Notes>::default();
-    let ended = match load(&joined.overrides).await {
-        Ok(aws) => run(&aws, joined, &notes, signals).await,
-        Err(error) => Err(error),
+    let ended = match (load(&joined.overrides).await, greeted) {
+        // A stdout that cannot be written to ends the session there.
+        (Ok(aws), Ok(_)) => run(&aws, joined, &notes, signals).await,
+        (Ok(aws), Err(signal)) => {
+            terminate::by_api(&id, Sessions::new(&aws).terminate(&id)).await;
+            Ok(tunnel::status_of_signal(signal))
+        }
+        (Err(error), _) => Err(error),
     };
     let status = match &ended {
         Ok(status) => *status,

@@ -34,7 +34,7 @@ use program::Left;
 use summary::Summary;
 
 use outcome::{ENDED, Outcome};
-pub use outcome::{Notes, Ran, SessionEnd, Settings, Wanted};
+pub use outcome::{Notes, Ran, SessionEnd, Settings, Wanted, status_of_signal};
 pub(crate) use way::{Terminating, Way};
 
 /// Read from stdin at once, in bytes: the capacity of a pipe.

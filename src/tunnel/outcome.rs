@@ -135,7 +135,7 @@ pub enum Ran {
 }
 
 /// What shells make of a program's end by a signal: 128 and the signal's number.
-pub(super) fn status_of_signal(signal: &str) -> u8 {
+pub fn status_of_signal(signal: &str) -> u8 {
     128 + match signal {
         "SIGHUP" | "the window's close" | "the log-off" | "the shutdown" => 1,
         "SIGINT" | "Ctrl-C" => 2,

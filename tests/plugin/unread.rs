@@ -17,10 +17,10 @@ const MANY: usize = 300;
 /// How long one connection may take to be refused.
 const REFUSED: Duration = Duration::from_secs(20);
 
-/// Leaves a pipe just that room.
-fn fill(pipe: &mut PipeWriter) {
+/// Leaves a pipe this much room.
+fn fill(pipe: &mut PipeWriter, room: usize) {
     let capacity = rustix::pipe::fcntl_getpipe_size(&*pipe).expect("a pipe has a size");
-    pipe.write_all(&vec![b'.'; capacity - ROOM]).expect("it takes as much as it holds");
+    pipe.write_all(&vec![b'.'; capacity - room]).expect("it takes as much as it holds");
 }
 
 /// Waits until the far side has refused a connection.
@@ -33,7 +33,7 @@ fn is_refused(port: u16) {
 
 fn ends_by(bench: &Bench, signal: Signal) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    fill(&mut writer);
+    fill(&mut writer, ROOM);
     let port = fixtures::free_port();
     let parameters = json!({ "portNumber": ["81"], "localPortNumber": [port.to_string()] });
     let started = Started::document(bench, "AWS-StartPortForwardingSession", &parameters);
@@ -57,4 +57,25 @@ fn a_forward_whose_words_nobody_reads_goes_on_and_ends_by_a_signal() {
         ends_by(&bench, signal);
     }
     bench.finish();
+}
+
+#[test]
+fn a_session_whose_first_words_nobody_reads_is_ended_by_a_signal() {
+    let bench = open();
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    fill(&mut writer, 0);
+    let started = Started::shell(&bench);
+    let call = started.join(&bench).env("SSM_PROXY_EXIT_STATUS", "1").stdout(writer).limit(Duration::from_secs(20));
+    let running = call.spawn();
+    let listens = |running: &fixtures::Running| {
+        let status = running.file_of_proc("status")?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught & 1 << 14 != 0).then_some(())
+    };
+    assert!(fixtures::until(Duration::from_secs(20), || listens(&running)).is_some(), "it catches no SIGTERM");
+    running.signal(Signal::TERM);
+    let _ = running.ended().code(143);
+    drop(reader);
+    assert!(bench.finish().sessions[0].terminate_called);
 }

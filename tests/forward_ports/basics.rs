@@ -87,14 +87,17 @@ fn it_listens_where_it_is_told_to() {
         if !has_second {
             continue;
         }
-        let running = bench.proxy().arg(format!("-L{bind}:0:localhost:7")).arg(HOST).start();
-        let port = port_of(&places(&running, 1)[0]);
-        answers(&mut TcpStream::connect((reached, port)).unwrap(), "here");
-        if let Some(unreached) = unreached {
-            assert!(TcpStream::connect((unreached, port)).is_err(), "{bind:?} is reached at {unreached}");
-        }
-        running.signal(Signal::TERM);
-        let _ = running.ended().ok();
+        // The port is free at the addresses that it is taken at; at another one it may be somebody else's, now and then.
+        let is_there_alone = (0..3).any(|_| {
+            let running = bench.proxy().arg(format!("-L{bind}:0:localhost:7")).arg(HOST).start();
+            let port = port_of(&places(&running, 1)[0]);
+            answers(&mut TcpStream::connect((reached, port)).unwrap(), "here");
+            let is_there_alone = unreached.is_none_or(|unreached| TcpStream::connect((unreached, port)).is_err());
+            running.signal(Signal::TERM);
+            let _ = running.ended().ok();
+            is_there_alone
+        });
+        assert!(is_there_alone, "{bind:?} is reached at {unreached:?}");
     }
     bench.finish();
 }

@@ -29,8 +29,8 @@ impl Profile {
     pub(super) fn select(own: Option<&str>, env: &Env) -> Self {
         let from_env = || variable(env, "AWS_PROFILE").or_else(|| variable(env, "AWS_DEFAULT_PROFILE"));
         let name = own.map(str::to_owned).or_else(from_env);
-        let named = name.is_some();
-        Self { named, overriding: own.is_some(), ..name.map_or_else(Self::none, |name| Self { name, ..Self::none() }) }
+        let (named, overriding) = (name.is_some(), own.is_some());
+        Self { name: name.unwrap_or_else(|| Self::none().name), named, overriding }
     }
 
     /// The one that is in use where nothing names any; it need not exist.

@@ -6,8 +6,9 @@ use crate::event::{LinkId, Pacing};
 
 /// How long an acknowledgement may wait for others.
 const ACK_DELAY: Duration = Duration::from_millis(20);
-/// Bytes received after which one is due at once, where windows wait for it.
-const ACK_BYTES: usize = 16 << 10;
+/// Bytes received on a link after which one is due at once, where windows wait for it. It tells of all links, so that those of
+/// several may wait together.
+const ACK_BYTES: usize = 4 << 10;
 /// The same where none does, as the links of the other half keep a pace: each acknowledgement takes one of its messages.
 const ACK_BYTES_PULLED: usize = 512 << 10;
 /// And how long one may wait there.
@@ -30,12 +31,12 @@ impl Ack {
         Self { due: None, bytes: 0, told: limit, by: Some(by) }
     }
 
-    /// A frame has come.
-    pub(crate) fn received(&mut self, now: Instant, bytes: usize, pacing: Pacing) {
+    /// A frame has come on one of so many links.
+    pub(crate) fn received(&mut self, now: Instant, bytes: usize, pacing: Pacing, links: usize) {
         self.bytes += bytes;
         // The other half of one that measures is pulled.
         let (limit, delay) = match pacing {
-            Pacing::Pulled => (ACK_BYTES, ACK_DELAY),
+            Pacing::Pulled => (ACK_BYTES * links, ACK_DELAY),
             Pacing::Measured => (ACK_BYTES_PULLED, ACK_DELAY_PULLED),
         };
         let due = if self.bytes >= limit { now } else { now + delay };

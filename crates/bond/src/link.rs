@@ -157,7 +157,7 @@ impl Link {
         self.shortest = Some(self.shortest.map_or(round_trip, |known| known.min(round_trip)));
         self.count_rate(now, bytes);
         if let Some(window) = &mut self.window {
-            window.confirmed(now, frames, frames + self.sent.len() as u64, round_trip);
+            window.confirmed(now, frames, frames + self.sent.len() as u64, round_trip, bytes);
         }
         true
     }

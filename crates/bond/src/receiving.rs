@@ -73,7 +73,7 @@ impl Bond {
             link.received += bytes as u64;
             link.newest = Some(now);
         }
-        self.ack.received(now, bytes, self.config.pacing);
+        self.ack.received(now, bytes, self.config.pacing, self.links.len());
         if !is_new {
             self.links.values_mut().for_each(|link| link.owes_ack = true);
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use super::node::Node;
 use super::rates::Transfer;
 use super::{Carrier, GOAL, name};
 use crate::far::Far;
@@ -29,7 +28,7 @@ pub(super) fn measure(subject: &Subject, quick: bool, take: &mut dyn FnMut(Row))
     for carrier in Carrier::and_baseline(subject, &[Carrier::Plain, Carrier::Bond(1), Carrier::Bond(8)]) {
         take(Row::or_missed(GOAL, "memory", memory(subject, carrier)));
     }
-    take(Row::or_missed(GOAL, "the joiner", size(subject)));
+    take(Row::or_missed(GOAL, "the joiner", size()));
 }
 
 fn processor(
@@ -68,9 +67,8 @@ fn memory(subject: &Subject, carrier: Carrier) -> io::Result<Row> {
     Ok(if carrier == Carrier::Plain { row } else { row.spread(format!("on the node {far:.1} MiB")) })
 }
 
-fn size(subject: &Subject) -> io::Result<Row> {
-    let (far, _) = Far::Takes.listen()?;
-    let program = Node::new(Scene::default(), far, subject, Carrier::Bond(1))?.joiner_program()?;
+fn size() -> io::Result<Row> {
+    let program = fixtures::joiner_program();
     let bytes = program.metadata()?.len() as f64;
     let what = format!("size of the joiner ({})", program.file_name().unwrap_or_default().display());
     Ok(Row::new(GOAL, what, format!("{:.0} kB", bytes / 1e3)).target("400 kB or less", bytes <= SIZE))

@@ -143,10 +143,4 @@ impl Node {
             self.joiner.as_ref().or(self.aggligator.as_ref()).and_then(|joiner| u32::try_from(joiner.id()).ok());
         group.map(usage_of_group).unwrap_or_default()
     }
-
-    /// The program of the joiner.
-    pub(super) fn joiner_program(&self) -> io::Result<PathBuf> {
-        let joiner = self.joiner.as_ref().ok_or_else(|| io::Error::other("there is no joiner"))?;
-        std::fs::read_link(format!("/proc/{}/exe", joiner.id()))
-    }
 }

@@ -136,8 +136,8 @@ fn a_key_beside_bulk_waits_behind_little() {
                 eprintln!(
                     "{links} x {delay} ms {way}: a key beside bulk takes {median:.1} ms more, {most:.1}, {worst:.1}"
                 );
-                let bound = if links == 8 { 60.0 } else { 100.0 };
-                assert!(median < bound, "{links} links, {delay} ms, {way}: {median} ms");
+                // What else waits, ssh and sshd and their kernels hold.
+                assert!(median < 25.0 && worst < 40.0, "{links} links, {delay} ms, {way}: {median} and {worst} ms");
             }
         }
     }

@@ -16,7 +16,7 @@
 //! - Every byte arrives once and in order, as long as one link lives. What a link held when it was removed goes over the
 //!   others; so does what a link holds that confirms nothing for four of its round trips ([`Event::Stalled`]).
 //! - Each half holds no more than its window of what it received, and the other half's window of what it sent.
-//! - A piece takes the link on which it would arrive first. With [`Pacing::Measured`] some 20 ms of bytes wait within a link
+//! - A piece takes the link on which it would arrive first. With [`Pacing::Measured`] some 10 ms of bytes wait within a link
 //!   and no more, however much the link would take.
 //!
 //! # Frames

@@ -139,11 +139,12 @@ impl Window {
     fn moved(&mut self, now: Instant, base: Duration, round: &Round) -> f64 {
         let length = base.as_secs_f64();
         if self.is_starting {
+            // It ends with the first frame that was sent in it: what is beyond the way's own time, that one waited.
             let span = now.saturating_duration_since(round.began);
             self.is_starting = span < base + SHOWS.max(base / SHOWS_PART);
             let carries = round.train(now) * length + QUEUE;
             return if self.is_starting {
-                (GROWS * carries).clamp(self.size * GROWS, self.size * 2.0)
+                (GROWS * carries).max(GROWS * self.size).min(2.0 * self.size)
             } else {
                 carries.min(self.size)
             };

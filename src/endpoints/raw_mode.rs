@@ -99,8 +99,10 @@ fn restore_at_panic() {
 mod imp {
     use std::io;
 
-    use nix::unistd::{getpgrp, tcgetpgrp};
-    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+    use nix::{
+        sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr},
+        unistd::{getpgrp, tcgetpgrp},
+    };
 
     /// A state of stdin's terminal.
     #[derive(Clone, Debug)]
@@ -114,13 +116,13 @@ mod imp {
         /// The same line speed and characters, without any processing.
         pub(super) fn raw(&self) -> Self {
             let mut termios = self.0.clone();
-            termios.make_raw();
+            cfmakeraw(&mut termios);
             Self(termios)
         }
 
         /// At once: to wait until all output is shown could take for ever on a terminal that has paused it.
         pub(super) fn set(&self) -> io::Result<()> {
-            Ok(tcsetattr(io::stdin(), OptionalActions::Now, &self.0)?)
+            Ok(tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0)?)
         }
     }
 

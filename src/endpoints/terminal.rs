@@ -29,8 +29,10 @@ mod imp {
         sync::Arc,
     };
 
-    use nix::unistd::{getpgrp, tcgetpgrp};
-    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use nix::{
+        sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr},
+        unistd::{getpgrp, tcgetpgrp},
+    };
     use zeroize::Zeroizing;
 
     use super::MAX_ANSWER;
@@ -73,10 +75,10 @@ mod imp {
         fn hide(terminal: &Arc<File>) -> io::Result<Self> {
             let before = tcgetattr(terminal)?;
             let mut hidden = before.clone();
-            hidden.local_modes.remove(LocalModes::ECHO);
-            hidden.local_modes.insert(LocalModes::ECHONL);
+            hidden.local_flags.remove(LocalFlags::ECHO);
+            hidden.local_flags.insert(LocalFlags::ECHONL);
             // What was typed before the question is no answer to it.
-            tcsetattr(terminal, OptionalActions::Flush, &hidden)?;
+            tcsetattr(terminal, SetArg::TCSAFLUSH, &hidden)?;
             Ok(Self { terminal: Arc::clone(terminal), before })
         }
     }
@@ -86,7 +88,7 @@ mod imp {
             // A shell that has taken the terminal back has put it in order itself.
             if is_foreground(&self.terminal) {
                 // A terminal that is gone needs no order.
-                let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+                let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
             }
         }
     }

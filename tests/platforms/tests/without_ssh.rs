@@ -43,6 +43,8 @@ fn a_shell_on_a_terminal_has_its_size_and_its_keys() {
     terminal.press("sh -c \"echo beg''un; exec sleep 100\"\r");
     terminal.expect("begun");
     terminal.press("\u{3}");
+    // It makes a terminal drop what was not read yet, and on a console of Windows the next keys may overtake it.
+    terminal.expect("^C");
     terminal.press("echo out''1\r");
     terminal.expect("out1");
     terminal.press("exit\r");

@@ -275,11 +275,7 @@ fn output_that_was_lost_is_told() {
     let script = format!("echo in; {}; echo lost; {}; echo lost, too; exit 5", one.wait(), two.wait());
     let proxy = sh(&bench, &script).start();
     proxy.expect_stdout("in");
-    away(&bench, &proxy);
-    one.open();
-    bench.wait_for("the loss", |report| report.sessions.iter().any(|session| session.agent.lost_output > 0));
-    proxy.signal(Signal::CONT);
-    back(&bench, 1);
+    away_while_it_writes(&bench, &proxy, &one);
     two.open();
     let done = proxy.ended().code(1);
     assert_eq!(done.text(), "in\n");
@@ -300,11 +296,7 @@ fn a_command_that_stands_still_since_a_break_is_told_of() {
     let gate = Gate::new(&bench);
     let proxy = sh(&bench, &format!("echo in; {}; yes | head -c 1000000; exit 6", gate.wait())).start();
     proxy.expect_stdout("in");
-    away(&bench, &proxy);
-    gate.open();
-    bench.wait_for("the loss", |report| report.sessions.iter().any(|session| session.agent.lost_output > 0));
-    proxy.signal(Signal::CONT);
-    back(&bench, 1);
+    away_while_it_writes(&bench, &proxy, &gate);
     proxy.expect_stderr(
         "ssm-proxy: nothing has come from the command since the connection was lost: it may be quiet, or the agent may have \
          given its output up, so that the command waits for ever to write more; Ctrl-C ends it",
@@ -675,6 +667,15 @@ fn away(bench: &Bench, proxy: &Running) {
     proxy.signal(Signal::STOP);
     bench.fault(Fault::Drop);
     bench.wait_for("the loss of the connection", |report| report.sessions.iter().all(|session| !session.connected));
+}
+
+/// The command writes, once the gate is open, while the connection is away, and the agent gives a stream up. Then it is back.
+fn away_while_it_writes(bench: &Bench, proxy: &Running, gate: &Gate) {
+    away(bench, proxy);
+    gate.open();
+    bench.wait_for("the loss", |report| report.sessions.iter().any(|session| session.agent.lost_output > 0));
+    proxy.signal(Signal::CONT);
+    back(bench, 1);
 }
 
 /// Waits until the session has been resumed this many times.

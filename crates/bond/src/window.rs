@@ -53,8 +53,9 @@ struct Round {
     ends: u64,
     /// The shortest round trip of a frame.
     shortest: Duration,
-    /// Bytes that were confirmed, and when those first were that `bytes` begins with.
+    /// Bytes that were confirmed.
     bytes: usize,
+    /// When the first of them were, and how many those were.
     first: Option<(Instant, usize)>,
     /// There was more to send than there was room.
     was_full: bool,
